@@ -1,0 +1,167 @@
+"""Guest: one instance's machine on one host, fully resolved for that host's agent.
+
+The conductor writes the spec, the agent the status. A Guest is named by the instance's id and lives
+in the host's own namespace (`node_namespace`). The agent needs to look up nothing else.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from cairn_crds.base import (
+    Cidr,
+    Column,
+    Count,
+    IPv4,
+    LongText,
+    MacAddress,
+    Model,
+    Resource,
+    ResourceKind,
+    Scope,
+    Text,
+    Uuid,
+)
+from cairn_crds.instance import DesiredPower, PowerState, Reboot
+
+
+def node_namespace(node: str) -> str:
+    """The namespace that holds a compute node's Guests."""
+    return f"cairn-node-{node}"
+
+
+class InstanceReference(Model):
+    """The Instance that this machine belongs to."""
+
+    namespace: Text
+    name: Text
+    project: Text
+
+
+class GuestImage(Model):
+    """What the root disk is made from."""
+
+    name: Text
+    url: Annotated[str, StringConstraints(max_length=2048)]
+    """file:, http: or https:."""
+    sha256: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")]
+    disk_format: Text = "qcow2"
+    """qcow2 or raw."""
+    properties: Annotated[dict[str, Text], Field(max_length=128)] = {}
+    """Nova's image properties (`hw_disk_bus`, `hw_vif_model` …)."""
+
+
+class GuestNetwork(Model):
+    """One interface of the machine."""
+
+    network: Text
+    """The Network's name, which is the key of the driver's own network."""
+    network_id: Text = ""
+    cidr: Cidr
+    gateway: IPv4 | None = None
+    dns: Annotated[list[IPv4], Field(max_length=8)] = []
+    mtu: Annotated[int, Field(ge=576, le=9216)] = 1500
+    bridge: Text | None = None
+    """A bridge of the host to plug into; absent for a NAT network that the driver makes itself."""
+    mac: MacAddress
+    address: IPv4
+
+
+class GuestConfig(Model):
+    """What the guest is told about itself, by config drive and (later) metadata service."""
+
+    config_drive: bool = True
+    hostname: Text
+    availability_zone: Text = "nova"
+    public_keys: Annotated[
+        dict[str, Annotated[str, StringConstraints(max_length=16384)]], Field(max_length=16)
+    ] = {}
+    """Key pair name to OpenSSH public key."""
+    user_data_base64: Annotated[str, StringConstraints(max_length=87384)] | None = None
+    metadata: Annotated[dict[str, Text], Field(max_length=128)] = {}
+
+
+class GuestSpec(Model):
+    """The machine that should be."""
+
+    instance: InstanceReference
+    fencing_epoch: Count = 0
+    """Rises each time the instance is given to a host; a lower one must not run."""
+    power_state: DesiredPower = DesiredPower.RUNNING
+    reboot: Reboot = Reboot()
+    vcpus: Annotated[int, Field(ge=1, le=1024)]
+    memory_mib: Annotated[int, Field(ge=1)]
+    root_disk_gib: Count = 0
+    """0: as large as the image."""
+    ephemeral_disk_gib: Count = 0
+    swap_mib: Count = 0
+    image: GuestImage
+    networks: Annotated[list[GuestNetwork], Field(max_length=16)] = []
+    config: GuestConfig
+    extra_specs: Annotated[dict[str, Text], Field(max_length=128)] = {}
+
+
+class GuestPhase(enum.StrEnum):
+    """How far the agent is."""
+
+    PENDING = "Pending"
+    SPAWNING = "Spawning"
+    READY = "Ready"
+    """The machine exists and was started once; `powerState` says what it does."""
+    FAILED = "Failed"
+    """The last step failed; `fault` says why, and whether it is tried again."""
+    MISSING = "Missing"
+    """The machine was there and is gone: somebody undefined it on the host."""
+
+
+class GuestFault(Model):
+    """Why the last step failed."""
+
+    reason: Text
+    """One word: ImageUnavailable, ImageCorrupt, NoSpace, NetworkFailed, HypervisorFailed, Unsupported …"""
+    message: LongText
+    permanent: bool = False
+    """True where trying again on this host cannot help."""
+
+
+class GuestStatus(Model):
+    """The machine that is."""
+
+    phase: GuestPhase = GuestPhase.PENDING
+    step: Text | None = None
+    """What spawn is doing: image, network, config-drive, domain, start."""
+    power_state: PowerState = PowerState.NO_STATE
+    reboot_generation: int = 0
+    spec_generation: int = 0
+    """The `metadata.generation` of the spec that has been reached."""
+    started_at: datetime | None = None
+    fault: GuestFault | None = None
+
+
+class Guest(Resource):
+    """An instance's machine on one host."""
+
+    kind_info: ClassVar[ResourceKind] = ResourceKind(
+        kind="Guest",
+        plural="guests",
+        scope=Scope.NAMESPACED,
+        columns=(
+            Column("Phase", ".status.phase"),
+            Column("Power", ".status.powerState"),
+            Column("Instance", ".spec.instance.name"),
+            Column("Namespace", ".spec.instance.namespace"),
+            Column("Reason", ".status.fault.reason"),
+            Column("Age", ".metadata.creationTimestamp", type="date"),
+        ),
+    )
+
+    spec: GuestSpec
+    status: GuestStatus = GuestStatus()
+
+    @property
+    def instance_id(self) -> Uuid:
+        return self.metadata.name

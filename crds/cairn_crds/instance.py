@@ -1,0 +1,212 @@
+"""Instance: a virtual machine that a project asked for (Nova's server)."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from cairn_crds.base import (
+    Column,
+    IPv4,
+    MacAddress,
+    Model,
+    ObjectName,
+    Resource,
+    ResourceKind,
+    Rule,
+    Scope,
+    Text,
+    Uuid,
+)
+from cairn_crds.conditions import Condition
+
+UserData = Annotated[str, StringConstraints(max_length=65535)]
+
+
+class DesiredPower(enum.StrEnum):
+    """What the user wants the machine to do."""
+
+    RUNNING = "Running"
+    STOPPED = "Stopped"
+    PAUSED = "Paused"
+    SUSPENDED = "Suspended"
+
+
+class PowerState(enum.StrEnum):
+    """What the hypervisor says (Nova's `power_state`)."""
+
+    NO_STATE = "NoState"
+    RUNNING = "Running"
+    PAUSED = "Paused"
+    SHUTDOWN = "Shutdown"
+    CRASHED = "Crashed"
+    SUSPENDED = "Suspended"
+
+
+class RebootType(enum.StrEnum):
+    SOFT = "Soft"
+    HARD = "Hard"
+
+
+class Reboot(Model):
+    """A request to reboot: raise `generation` by one and the guest reboots once (Nova's `reboot`)."""
+
+    generation: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    type: RebootType = RebootType.SOFT
+
+
+class NetworkRequest(Model):
+    """One interface of the instance."""
+
+    network: ObjectName
+    """The Network to plug into."""
+    address: IPv4 | None = None
+    """A fixed address of that network; the next free one when left out."""
+    mac: MacAddress | None = None
+
+
+class SchedulerHints(Model):
+    """Where the instance should, or must not, be placed (Nova's `os:scheduler_hints`)."""
+
+    group: ObjectName | None = None
+    """The ServerGroup, in the same namespace, to join."""
+    different_host: Annotated[list[ObjectName], Field(max_length=64)] = []
+    """Instances, in the same namespace, whose hosts are not to be used."""
+    same_host: Annotated[list[ObjectName], Field(max_length=64)] = []
+    """Instances, in the same namespace, one of whose hosts must be used."""
+    query: Annotated[str, StringConstraints(max_length=4096)] | None = None
+    """A JsonFilter expression, e.g. `[">=", "$free_ram_mb", 1024]`."""
+
+
+class InstanceSpec(Model):
+    """What the user wants."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.userData) || !has(self.userDataBase64)", "give userData or userDataBase64, not both"),
+        Rule(
+            "has(self.networks) == has(oldSelf.networks) && "
+            "(!has(self.networks) || self.networks == oldSelf.networks)",
+            "networks cannot change after creation",
+        ),
+        Rule(
+            "has(self.keyPair) == has(oldSelf.keyPair) && (!has(self.keyPair) || self.keyPair == oldSelf.keyPair)",
+            "keyPair cannot change after creation",
+        ),
+    )
+
+    flavor: ObjectName
+    """The Flavor: vCPUs, memory and disk."""
+    image: ObjectName
+    """The Image to boot from."""
+    power_state: DesiredPower = DesiredPower.RUNNING
+    """Start, stop, pause, suspend: say what it should be."""
+    reboot: Reboot = Reboot()
+    key_pair: ObjectName | None = None
+    """The KeyPair, in the same namespace, whose public key the guest is given."""
+    networks: Annotated[list[NetworkRequest], Field(max_length=16)] | None = None
+    """The interfaces, in order. Left out: one on the project's default network. Empty: none at all."""
+    hostname: (
+        Annotated[
+            str,
+            StringConstraints(
+                min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$"
+            ),
+        ]
+        | None
+    ) = None
+    """The guest's own name; the resource's name when left out."""
+    user_data: UserData | None = None
+    """cloud-init user data, as text."""
+    user_data_base64: (
+        Annotated[str, StringConstraints(max_length=87384, pattern=r"^[A-Za-z0-9+/]*={0,2}$")] | None
+    ) = None
+    """cloud-init user data, base64, for what is not text."""
+    metadata: Annotated[dict[str, Text], Field(max_length=128)] = {}
+    """Key and value pairs that the guest can read."""
+    config_drive: bool = True
+    """Attach a config drive (OpenStack's layout, version 2)."""
+    availability_zone: Text | None = None
+    scheduler_hints: SchedulerHints = SchedulerHints()
+
+
+class InstancePhase(enum.StrEnum):
+    """The one word a person reads first."""
+
+    PENDING = "Pending"
+    BUILDING = "Building"
+    ACTIVE = "Active"
+    STOPPED = "Stopped"
+    PAUSED = "Paused"
+    SUSPENDED = "Suspended"
+    DELETING = "Deleting"
+    ERROR = "Error"
+
+
+class InstanceAddress(Model):
+    """One address that the instance has."""
+
+    network: str
+    address: str
+    mac: str
+
+
+class Fault(Model):
+    """Why the instance is in Error (Nova's `fault`)."""
+
+    code: int = 500
+    message: Annotated[str, StringConstraints(max_length=4096)]
+    created: datetime | None = None
+
+
+class InstanceStatus(Model):
+    """What Cairn recorded of it: a projection of the SQL row."""
+
+    phase: InstancePhase = InstancePhase.PENDING
+    instance_id: Uuid | None = None
+    """The one id of the machine: server id, libvirt domain UUID, row key."""
+    vm_state: Text | None = None
+    """Nova's `vm_state`."""
+    task_state: Text | None = None
+    """Nova's `task_state`: what is being done to it now; absent when nothing is."""
+    power_state: PowerState = PowerState.NO_STATE
+    host: Text | None = None
+    """The ComputeNode it is on."""
+    addresses: Annotated[list[InstanceAddress], Field(max_length=64)] = []
+    address_list: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    """The addresses again, joined by commas, for `kubectl get`."""
+    reboot_generation: int = 0
+    """The `spec.reboot.generation` that has been reached."""
+    launched_at: datetime | None = None
+    fault: Fault | None = None
+    observed_generation: int = 0
+    conditions: Annotated[list[Condition], Field(max_length=16)] = []
+
+
+class Instance(Resource):
+    """A virtual machine."""
+
+    kind_info: ClassVar[ResourceKind] = ResourceKind(
+        kind="Instance",
+        plural="instances",
+        scope=Scope.NAMESPACED,
+        short_names=("inst", "vm"),
+        categories=("all", "cairn"),
+        columns=(
+            Column("Phase", ".status.phase"),
+            Column("Task", ".status.taskState"),
+            Column("Power", ".status.powerState"),
+            Column("Host", ".status.host"),
+            Column("Addresses", ".status.addressList"),
+            Column("Flavor", ".spec.flavor", wide=True),
+            Column("Image", ".spec.image", wide=True),
+            Column("Id", ".status.instanceId", wide=True),
+            Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
+            Column("Age", ".metadata.creationTimestamp", type="date"),
+        ),
+    )
+
+    spec: InstanceSpec
+    status: InstanceStatus = InstanceStatus()

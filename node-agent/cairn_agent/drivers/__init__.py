@@ -1,0 +1,1 @@
+"""Hypervisor drivers: `api` says what a driver promises, one folder or module per hypervisor keeps it."""
