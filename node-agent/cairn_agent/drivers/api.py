@@ -6,6 +6,9 @@ lead to a second one. Every call that changes something is idempotent: called ag
 point it finishes what is missing and touches nothing that is already so. A driver never decides that a
 machine should go: only `destroy`, called for a Guest that is being deleted, removes one.
 
+The caller makes one call at a time for one instance; calls for different instances come all at once. A
+cancelled call has stopped changing things by the time the cancellation is through.
+
 The fake driver (`drivers/fake.py`) is the written-down meaning of these protocols; it and every real
 driver pass the same contract tests (`tests/contract/`).
 
@@ -55,7 +58,10 @@ class MachineState:
     fencing_epoch: int
     """The epoch it was made with, kept with the machine by the hypervisor."""
     complete: bool = True
-    """False while `spawn` was cut short: some of the machine is there, not all."""
+    """False where `spawn` was cut short, or somebody removed a part of the machine behind Cairn's back.
+
+    Its power state is then NO_STATE; `spawn` makes it whole again with the disks that are left.
+    """
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,19 @@ class MachineNotFound(DriverError):
     reason = "MachineNotFound"
 
 
+class DiskTooSmall(DriverError):
+    """The root disk is smaller than the image (Nova's FlavorDiskSmallerThanImage)."""
+
+    reason = "DiskTooSmall"
+    permanent = True
+
+
+class WrongPowerState(DriverError):
+    """What was asked does not go from the machine's power state, e.g. to pause one that is shut down."""
+
+    reason = "WrongPowerState"
+
+
 class Lifecycle(Protocol):
     """Making, finding and removing machines."""
 
@@ -165,7 +184,10 @@ class Lifecycle(Protocol):
 
 
 class Power(Protocol):
-    """Power changes. Each raises MachineNotFound where there is no complete machine."""
+    """Power changes. Each raises MachineNotFound where there is no complete machine.
+
+    A call that finds the machine where it should be does nothing.
+    """
 
     async def power_on(self, node: str, instance_id: str) -> None:
         """RUNNING afterwards, from SHUTDOWN, CRASHED, PAUSED or SUSPENDED (whose saved state is restored)."""
@@ -173,17 +195,23 @@ class Power(Protocol):
     async def power_off(self, node: str, instance_id: str, graceful_seconds: float) -> None:
         """SHUTDOWN afterwards: asks the guest, and after `graceful_seconds` (0: at once) pulls the plug.
 
-        A SUSPENDED machine loses its saved state.
+        A SUSPENDED machine loses its saved state; a PAUSED one cannot hear and goes off at once.
         """
 
     async def pause(self, node: str, instance_id: str) -> None:
-        """PAUSED afterwards: memory kept, CPUs stopped. From RUNNING; on a paused machine nothing."""
+        """PAUSED afterwards: memory kept, CPUs stopped. From RUNNING, else WrongPowerState."""
 
     async def suspend(self, node: str, instance_id: str) -> None:
-        """SUSPENDED afterwards: memory saved to disk, nothing runs. From RUNNING or PAUSED."""
+        """SUSPENDED afterwards: memory saved to disk, nothing runs.
+
+        From RUNNING or PAUSED, else WrongPowerState.
+        """
 
     async def reboot(self, node: str, instance_id: str, kind: RebootType) -> None:
-        """RUNNING afterwards. SOFT asks the guest and falls back to HARD; HARD resets (or starts) it."""
+        """RUNNING afterwards. SOFT asks the guest and falls back to HARD; HARD resets (or starts) it.
+
+        A reset machine has lost its memory, a saved one too.
+        """
 
 
 class Console(Protocol):
@@ -202,11 +230,13 @@ class Driver(Lifecycle, Power, Console, Protocol):
     name: str
     """As in `--agent.driver`: `libvirt`, `fake` …"""
     capabilities: frozenset[Capability]
+    """What it can do; complete once `open` has returned."""
 
     async def open(self, sink: EventSink) -> None:
         """Connect, and call `sink` (from the event loop's thread) for every change of a machine.
 
-        A lost connection is made again by itself; calls in between raise DriverError.
+        A lost connection is made again by itself; calls in between raise DriverError, and once it is back
+        `sink` is called for every machine, as changes may have been missed.
         """
 
     async def close(self) -> None:

@@ -1,0 +1,87 @@
+"""What can be set about each driver."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+UNIX_PATH_MAX = 107
+"""The longest path of a unix socket on Linux, in bytes."""
+LONGEST_SOCKET_NAME = 36 + len("/.serial")
+
+
+class VirtType(enum.StrEnum):
+    """How libvirt runs guests (Nova's `[libvirt] virt_type`)."""
+
+    AUTO = "auto"
+    """KVM where it is proven to work, else emulation."""
+    KVM = "kvm"
+    QEMU = "qemu"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LibvirtSettings(_Settings):
+    """The `libvirt` driver."""
+
+    uri: str = "qemu:///system"
+    """Which hypervisor, in libvirt's own notation, e.g. `qemu+unix:///system?socket=/run/room/libvirt-sock`."""
+    instances_directory: Path = Path("/var/lib/cairn/instances")
+    """Where each machine has a directory of its own, named by instance id."""
+    images_directory: Path = Path("/var/lib/cairn/images")
+    """The cache of base images; on the same file system as the instances, or every boot copies its image."""
+    images_max_gib: Annotated[int, Field(ge=1)] = 50
+    """How large the cache may grow, in GiB; images in use stay even then."""
+    run_directory: Path = Path("/run/cairn/guests")
+    """Where the guests' console and VNC sockets are; a short path, as unix sockets allow 107 bytes in all."""
+    virt_type: VirtType = VirtType.AUTO
+    """`kvm`, `qemu` (emulation, slow, works everywhere), or `auto`: kvm where it is proven to work."""
+    soft_reboot_seconds: Annotated[float, Field(ge=0)] = 120
+    """How long a guest may take to go down in a soft reboot before it is reset."""
+    console_log_max_kib: Annotated[int, Field(ge=16)] = 1024
+    """How much of a guest's console log is kept on disk, in KiB; the oldest part goes at the next sweep."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 4
+    """How many hypervisor calls may run at a time."""
+    keepalive_seconds: Annotated[int, Field(ge=1)] = 5
+    """How often an idle connection is probed; five unanswered probes make it count as lost."""
+    reconnect_max_seconds: Annotated[float, Field(gt=0)] = 10
+    """The longest pause between two attempts to reach a hypervisor that is gone."""
+
+    @model_validator(mode="after")
+    def _sockets_fit(self) -> Self:
+        longest = len(str(self.run_directory).encode()) + LONGEST_SOCKET_NAME
+        if longest > UNIX_PATH_MAX:
+            excess = longest - UNIX_PATH_MAX
+            raise ValueError(
+                f"run_directory is {excess} bytes too long for unix sockets; choose a shorter path"
+            )
+        return self
+
+
+class FakeCapacity(_Settings):
+    """What a node of the fake driver claims to have."""
+
+    vcpus: Annotated[int, Field(ge=1)] = 64
+    memory_mib: Annotated[int, Field(ge=1)] = 256 * 1024
+    disk_gib: Annotated[int, Field(ge=1)] = 4096
+
+
+class FakeSettings(_Settings):
+    """The `fake` driver: machines in memory, for tests and benchmarks."""
+
+    capacity: FakeCapacity = FakeCapacity()
+    """What every node has."""
+    node_capacity: dict[str, FakeCapacity] = {}
+    """What single nodes have instead, by name."""
+    latency_seconds: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """How long calls take, by name (`spawn`, `spawn.image`, `power_on` …), in seconds."""
+    directory: Path | None = None
+    """Where machines are kept, so that the next process finds them; in memory only when left out."""
+
+
+DriverSettings = LibvirtSettings | FakeSettings
