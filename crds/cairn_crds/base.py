@@ -16,8 +16,6 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 INSTANCE_FINALIZER = f"{GROUP}/instance"
 """On an Instance: set before anything is made for it, released after everything of it is gone."""
-GUEST_FINALIZER = f"{GROUP}/guest"
-"""On a Guest: released by the agent once the machine, its disks and its addresses are gone."""
 MIRROR_FINALIZER = f"{GROUP}/in-use"
 """On what instances refer to (Project, Network, ComputeNode): released when nothing uses it any more."""
 

@@ -67,7 +67,7 @@ class ComputeNodeStatus(Model):
     heartbeat_time: datetime | None = None
     """Written at most once in ten seconds."""
     unclaimed_machines: Annotated[list[Uuid], Field(max_length=10000)] = []
-    """Machines of Cairn's on the host for which there is no Guest; the conductor decides what becomes of them."""
+    """Machines of Cairn on the host for which there is no Guest; the conductor decides."""
     observed_generation: int = 0
     conditions: Annotated[list[Condition], Field(max_length=16)] = []
 

@@ -89,6 +89,11 @@ class GuestSpec(Model):
     """The machine that should be."""
 
     instance: InstanceReference
+    absent: bool = False
+    """True: the machine, its disks and its addresses must go; the agent deletes the Guest when they have.
+
+    Deleting the Guest itself never touches the machine: the conductor makes the Guest again.
+    """
     fencing_epoch: Count = 0
     """Rises each time the instance is given to a host; a lower one must not run."""
     power_state: DesiredPower = DesiredPower.RUNNING

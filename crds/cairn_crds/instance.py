@@ -92,7 +92,8 @@ class InstanceSpec(Model):
             "networks cannot change after creation",
         ),
         Rule(
-            "has(self.keyPair) == has(oldSelf.keyPair) && (!has(self.keyPair) || self.keyPair == oldSelf.keyPair)",
+            "has(self.keyPair) == has(oldSelf.keyPair) && "
+            "(!has(self.keyPair) || self.keyPair == oldSelf.keyPair)",
             "keyPair cannot change after creation",
         ),
     )

@@ -1,0 +1,211 @@
+"""The API server, as Cairn's processes use it.
+
+Configuration and credentials come from the `kubernetes` package (kubeconfig, service account, token
+rotation); requests go through one aiohttp session with orjson, because a boot's cost is the number and
+the price of its API writes. Bodies are plain dictionaries; the models of `cairn_crds` give them meaning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+import aiohttp
+import orjson
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client.configuration import Configuration
+
+from cairn_crds import Resource
+from cairn_runtime.metrics import KUBERNETES_REQUESTS
+from cairn_runtime.settings import KubernetesSettings
+
+Body = dict[str, Any]
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+PAGE_SIZE = 5000
+
+
+class KubernetesError(Exception):
+    """The API server refused a request. `status` is the HTTP status, `reason` Kubernetes' own word."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{message} ({status} {reason})")
+        self.status = status
+        self.reason = reason
+
+
+class NotFound(KubernetesError):
+    """There is no such object (or no such kind: are the CRDs applied?)."""
+
+
+class Conflict(KubernetesError):
+    """Somebody else changed the object first: read it again and decide again."""
+
+
+class AlreadyExists(KubernetesError):
+    """An object of that name is there."""
+
+
+class Invalid(KubernetesError):
+    """The object breaks its schema; trying again cannot help."""
+
+
+class Forbidden(KubernetesError):
+    """The process' role does not allow it."""
+
+
+class ApiServerUnavailable(KubernetesError):
+    """No answer, or "try later"; `delay` is how many seconds the server asks to wait."""
+
+    def __init__(self, status: int, reason: str, message: str, delay: float | None = None) -> None:
+        super().__init__(status, reason, message)
+        self.delay = delay
+
+
+class Kubernetes:
+    """A connection to one API server."""
+
+    def __init__(self, settings: KubernetesSettings) -> None:
+        self._settings = settings
+        self.configuration = Configuration()
+        self._session: aiohttp.ClientSession | None = None
+        self._ssl: ssl.SSLContext | None = None
+
+    async def open(self) -> None:
+        """Load the credentials and make the session. Raises ConfigException where there are none."""
+        path, context = self._settings.kubeconfig, self._settings.context
+        if path or context:
+            await kubernetes_config.load_kube_config(
+                str(path) if path else None, context=context, client_configuration=self.configuration
+            )
+        else:
+            try:
+                kubernetes_config.load_incluster_config(client_configuration=self.configuration)
+            except kubernetes_config.ConfigException:
+                await kubernetes_config.load_kube_config(client_configuration=self.configuration)
+        self._ssl = _ssl_context(self.configuration)
+        self._session = aiohttp.ClientSession(
+            base_url=self.configuration.host.rstrip("/") + "/",
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout_seconds),
+            connector=aiohttp.TCPConnector(ssl=self._ssl, limit=64),
+            json_serialize=lambda body: orjson.dumps(body).decode(),
+            headers={"User-Agent": "cairn"},
+        )
+
+    async def close(self) -> None:
+        """Close the session."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, kind: type[Resource], name: str, namespace: str | None = None) -> Body:
+        """One object. Raises NotFound."""
+        return await self.request("GET", kind.kind_info.path(namespace, name))
+
+    async def list_all(self, kind: type[Resource], namespace: str | None = None) -> tuple[list[Body], str]:
+        """All objects and the list's resourceVersion, from the server's watch cache (cheap, a moment old)."""
+        return await self.list_path(kind.kind_info.path(namespace))
+
+    async def list_path(self, path: str) -> tuple[list[Body], str]:
+        """As `list_all`, for kinds that are not Cairn's."""
+        answer = await self.request("GET", path, params={"resourceVersion": "0"})
+        return answer.get("items") or [], answer["metadata"]["resourceVersion"]
+
+    async def create(self, kind: type[Resource], body: Body) -> Body:
+        """Make an object. Raises AlreadyExists, Invalid, NotFound (no such namespace)."""
+        return await self.request("POST", kind.kind_info.path(body["metadata"].get("namespace")), body)
+
+    async def patch(
+        self,
+        kind: type[Resource],
+        name: str,
+        namespace: str | None,
+        patch: Body | list[Any],
+        subresource: str = "",
+    ) -> Body:
+        """A merge patch (a dictionary) or a JSON patch (a list). Raises NotFound, Conflict, Invalid.
+
+        A merge patch that holds `metadata.resourceVersion` applies to that version only.
+        """
+        form = JSON_PATCH if isinstance(patch, list) else MERGE_PATCH
+        return await self.request(
+            "PATCH", kind.kind_info.path(namespace, name, subresource), patch, form=form
+        )
+
+    async def delete(
+        self, kind: type[Resource], name: str, namespace: str | None = None, uid: str | None = None
+    ) -> Body:
+        """Ask for an object's deletion; with `uid` only of that very object. Raises NotFound, Conflict."""
+        options: Body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        return await self.request("DELETE", kind.kind_info.path(namespace, name), options)
+
+    async def version(self) -> Body:
+        """The server's version; the cheapest way to see that it answers."""
+        return await self.request("GET", "/version")
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: dict[str, str] | None = None,
+        form: str = "application/json",
+    ) -> Body:
+        """One request; a typed error for every refusal."""
+        if self._session is None:
+            raise RuntimeError("Kubernetes.open() has not been awaited")
+        headers = {"Accept": "application/json"}
+        if token := await self.configuration.get_api_key_with_prefix("BearerToken", "authorization"):
+            headers["Authorization"] = token
+        if body is not None:
+            headers["Content-Type"] = form
+        try:
+            async with self._session.request(
+                method,
+                path.lstrip("/"),
+                data=orjson.dumps(body) if body is not None else None,
+                params=params,
+                headers=headers,
+            ) as response:
+                raw = await response.read()
+                KUBERNETES_REQUESTS.labels(method, response.status).inc()
+                if response.status >= 400:
+                    raise _error(response, raw)
+                answer: Body = orjson.loads(raw)
+                return answer
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+            KUBERNETES_REQUESTS.labels(method, "none").inc()
+            message = f"{method} {path}: {error or type(error).__name__}"
+            raise ApiServerUnavailable(0, "NoAnswer", message) from error
+
+
+def _error(response: aiohttp.ClientResponse, raw: bytes) -> KubernetesError:
+    status = response.status
+    try:
+        answer = orjson.loads(raw)
+        reason, message = answer.get("reason") or "Unknown", answer.get("message") or ""
+    except (orjson.JSONDecodeError, AttributeError):
+        reason, message = "Unknown", raw[:200].decode(errors="replace")
+    if status == 409:
+        return (AlreadyExists if reason == "AlreadyExists" else Conflict)(status, reason, message)
+    if status == 429 or status >= 500:
+        after = response.headers.get("Retry-After", "")
+        return ApiServerUnavailable(status, reason, message, float(after) if after.isdigit() else None)
+    known = {404: NotFound, 403: Forbidden, 401: Forbidden, 422: Invalid, 400: Invalid}
+    return known.get(status, KubernetesError)(status, reason, message)
+
+
+def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    # Debian's kubernetes and older clusters make certificates without the extensions that
+    # VERIFY_X509_STRICT (Python 3.13's default) wants.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    return context

@@ -1,0 +1,61 @@
+"""Structured logs: one line per fact, with the ids that tie the lines of one request together."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import structlog
+
+from cairn_runtime.settings import LogFormat, LogSettings
+
+# kopf logs every event it hands on; the libraries below say at INFO what only their developers want.
+_QUIET = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "asyncio": logging.WARNING}
+
+
+def set_up_logs(settings: LogSettings, process: str) -> None:
+    """Send structlog's and the standard library's logs to stderr in one form."""
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if settings.format is LogFormat.JSON:
+        last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)]
+    else:
+        last = [structlog.dev.ConsoleRenderer(colors=False)]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name, minimum in _QUIET.items():
+        logging.getLogger(name).setLevel(max(level, minimum))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+
+
+def _to_json(event: Any, **_options: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+@contextmanager
+def log_context(**values: Any) -> Iterator[None]:
+    """Put `values` (instance_id, request_id …) on every line logged inside, by whichever module."""
+    with structlog.contextvars.bound_contextvars(**{k: v for k, v in values.items() if v is not None}):
+        yield

@@ -1,0 +1,60 @@
+"""The frame of every process: logs, health server, signals, graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+import uvloop
+from pydantic import ValidationError
+
+from cairn_runtime.health import Health, HealthServer
+from cairn_runtime.logs import set_up_logs
+from cairn_runtime.settings import Loaded, load_settings
+
+Main = Callable[[Loaded, Health, asyncio.Event], Awaitable[None]]
+"""The process itself: start, run until the event is set, stop in order."""
+
+
+def run_process(name: str, schema: type[Loaded], arguments: list[str], main: Main[Loaded]) -> int:
+    """Run one process until SIGTERM or SIGINT; returns its exit code (2: wrong settings)."""
+    try:
+        settings = load_settings(schema, arguments, f"cairn {name}")
+    except ValidationError as error:
+        sys.stderr.write(f"cairn {name}: {describe(error)}\n")
+        return 2
+    set_up_logs(settings.log, name)
+    # What the imports made lives as long as the process: keep it out of every later collection.
+    gc.collect()
+    gc.freeze()
+    return uvloop.run(_run(name, settings, main))
+
+
+async def _run(name: str, settings: Loaded, main: Main[Loaded]) -> int:
+    log = structlog.get_logger()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    health = Health()
+    server = HealthServer(health, settings.health)
+    await server.start()
+    try:
+        await main(settings, health, stop)
+        log.info("process.stopped")
+        return 0
+    except Exception as error:
+        log.exception("process.failed", error=str(error))
+        return 1
+    finally:
+        await server.stop()
+
+
+def describe(error: ValidationError) -> str:
+    """Every wrong setting on a line of its own: its name, what is wrong with it."""
+    lines = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+    return "\n".join(lines)

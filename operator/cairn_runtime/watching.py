@@ -1,0 +1,134 @@
+"""kopf, set up once for all processes: it watches, Cairn's stores and queues do the rest.
+
+Handlers are `on.event` only: nothing is written to annotations, no kopf finalizers, no peering. Two
+replicas may run the same handlers; who acts is decided elsewhere (shards, claims, compare-and-set).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import kopf
+import structlog
+
+from cairn_crds import GROUP, VERSION
+from cairn_runtime.kubernetes import Kubernetes, KubernetesError
+from cairn_runtime.store import Store
+
+log = structlog.get_logger()
+
+
+class Watches:
+    """The watches of one process: a store per kind, filled before `start` returns."""
+
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        stores: Sequence[Store[Any]],
+        namespaces: Sequence[str] = (),
+        resync_seconds: float = 60.0,
+    ) -> None:
+        """`namespaces` empty: the whole cluster. `resync_seconds`: between two repairing lists."""
+        self._kubernetes = kubernetes
+        self._stores = stores
+        self._namespaces = tuple(namespaces)
+        self._resync_seconds = resync_seconds
+        self._registry = kopf.OperatorRegistry()
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        kopf.on.login(registry=self._registry)(self._login)
+        for store in stores:
+            self._register(store)
+
+    def _register(self, store: Store[Any]) -> None:
+        @kopf.on.event(GROUP, VERSION, store.kind.kind_info.plural, registry=self._registry)
+        async def _take_in(event: Any, **_: Any) -> None:
+            if event["type"] == "DELETED":
+                store.remove(dict(event["object"]))
+            else:
+                store.put(dict(event["object"]))
+
+    async def _login(self, **_: Any) -> kopf.ConnectionInfo:
+        configuration = self._kubernetes.configuration
+        bearer = await configuration.get_api_key_with_prefix("BearerToken", "authorization")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            token=bearer.removeprefix("Bearer ") if bearer else None,
+        )
+
+    async def start(self) -> None:
+        """List every kind once, then watch. Raises KubernetesError where the first lists fail."""
+        await self.resync()
+        self._tasks = [
+            asyncio.create_task(self._run_kopf(), name="kopf"),
+            asyncio.create_task(self._keep_in_sync(), name="resync"),
+        ]
+
+    async def stop(self) -> None:
+        """End the watches."""
+        self._stop.set()
+        await asyncio.wait(self._tasks, timeout=5)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def resync(self) -> None:
+        """List everything and repair the stores."""
+        for store in self._stores:
+            if store.kind.kind_info.scope == "Namespaced" and self._namespaces:
+                items: list[dict[str, Any]] = []
+                version = "0"
+                for namespace in self._namespaces:
+                    part, version = await self._kubernetes.list_all(store.kind, namespace)
+                    items += part
+                store.sync(items, version)
+            else:
+                store.sync(*await self._kubernetes.list_all(store.kind))
+
+    async def check(self) -> str | None:
+        """For /readyz: whether the stores have been filled and kopf runs."""
+        missing = [store.kind.kind_info.plural for store in self._stores if not store.synced]
+        if missing:
+            return f"not listed yet: {', '.join(missing)}"
+        return None
+
+    async def check_live(self) -> str | None:
+        """For /healthz: whether kopf has ended, which only a restart mends."""
+        if any(task.done() for task in self._tasks) and not self._stop.is_set():
+            return "the watches have ended"
+        return None
+
+    async def _run_kopf(self) -> None:
+        settings = kopf.OperatorSettings()
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+        settings.queueing.idle_timeout = 1.0
+        settings.watching.server_timeout = 300
+        settings.watching.client_timeout = 330
+        settings.networking.error_backoffs = [0.1, 0.3, 1, 2, 2, 5, 5, 10]
+        settings.execution.max_workers = 2
+        await kopf.operator(
+            registry=self._registry,
+            settings=settings,
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=self._stop,
+        )
+
+    async def _keep_in_sync(self) -> None:
+        while not self._stop.is_set():
+            try:
+                async with asyncio.timeout(self._resync_seconds):
+                    await self._stop.wait()
+            except TimeoutError:
+                try:
+                    await self.resync()
+                except KubernetesError as error:
+                    log.warning("resync.failed", error=str(error))

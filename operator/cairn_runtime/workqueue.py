@@ -1,0 +1,180 @@
+"""Level-triggered work: keys in, one run per key at a time, again later where it failed.
+
+A key stands for "look at this and do what is missing", never for an event. Adding a key that waits is
+free; adding one that is being worked on makes it run once more afterwards. Failures back off
+exponentially with jitter, per key; `TryAgain` says when to look again without counting as a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+import structlog
+
+from cairn_runtime.metrics import QUEUE_AGE, QUEUE_DEPTH, RECONCILE_SECONDS, RECONCILES
+
+K = TypeVar("K", bound=Hashable)
+log = structlog.get_logger()
+
+
+class TryAgain(Exception):
+    """Nothing is wrong, there is only something to wait for: look again after `delay` seconds."""
+
+    def __init__(self, delay: float, why: str = "") -> None:
+        super().__init__(why)
+        self.delay = delay
+
+
+class WorkQueue(Generic[K]):
+    """A queue of keys with its workers.
+
+    `reconcile(key)` returns None, or the seconds after which to look at the key again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reconcile: Callable[[K], Awaitable[float | None]],
+        *,
+        concurrency: int,
+        first_delay: float = 0.2,
+        longest_delay: float = 60.0,
+        expected: tuple[type[Exception], ...] = (),
+        rng: random.Random | None = None,
+    ) -> None:
+        """`expected`: errors of the outside (no API server, lost race), logged without a traceback."""
+        self.name = name
+        self._reconcile = reconcile
+        self._concurrency = concurrency
+        self._first_delay = first_delay
+        self._longest_delay = longest_delay
+        self._expected = expected
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._waiting: dict[K, float] = {}
+        self._running: set[K] = set()
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._signal = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    def add(self, key: K) -> None:
+        """Look at `key` as soon as a worker is free."""
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._waiting and not self._stopping:
+            self._waiting[key] = time.monotonic()
+            self._signal.set()
+
+    def add_after(self, key: K, delay: float) -> None:
+        """Look at `key` after `delay` seconds, or earlier if it is added meanwhile."""
+        if self._stopping or key in self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + delay
+        if timer := self._timers.get(key):
+            if timer.when() <= when:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_at(when, self.add, key)
+
+    def forget(self, key: K) -> None:
+        """Drop what is remembered of a key that will not come back."""
+        self._failures.pop(key, None)
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+
+    @property
+    def idle(self) -> bool:
+        """True where nothing waits and nothing runs (timers aside)."""
+        return not self._waiting and not self._running
+
+    @property
+    def depth(self) -> int:
+        """How many keys wait."""
+        return len(self._waiting)
+
+    async def start(self) -> None:
+        """Start the workers."""
+        QUEUE_DEPTH.labels(self.name).set_function(lambda: len(self._waiting))
+        QUEUE_AGE.labels(self.name).set_function(self._oldest_age)
+        self._tasks = [
+            asyncio.create_task(self._work(), name=f"{self.name}-{number}")
+            for number in range(self._concurrency)
+        ]
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """Take no new keys; let the running ones end within `grace` seconds."""
+        self._stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._waiting.clear()
+        self._signal.set()
+        _done, pending = await asyncio.wait(self._tasks, timeout=grace) if self._tasks else (set(), set())
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while not self._stopping:
+            if not self._waiting:
+                self._signal.clear()
+                await self._signal.wait()
+                continue
+            key = next(iter(self._waiting))
+            del self._waiting[key]
+            self._running.add(key)
+            try:
+                await self._run(key)
+            finally:
+                self._running.discard(key)
+                if key in self._again:
+                    self._again.discard(key)
+                    self.add(key)
+
+    async def _run(self, key: K) -> None:
+        started = time.perf_counter()
+        try:
+            delay = await self._reconcile(key)
+            self._failures.pop(key, None)
+            result = "done"
+            if delay is not None:
+                self.add_after(key, delay)
+        except TryAgain as wait:
+            self.add_after(key, wait.delay)
+            result = "wait"
+        except self._expected as error:
+            self._back_off(key, error)
+            result = "retry"
+        except Exception as error:
+            log.exception("reconcile.failed", queue=self.name, key=str(key), error=str(error))
+            self._back_off(key, error)
+            result = "error"
+        RECONCILES.labels(self.name, result).inc()
+        RECONCILE_SECONDS.labels(self.name).observe(time.perf_counter() - started)
+
+    def _back_off(self, key: K, error: Exception) -> None:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        ceiling = min(self._longest_delay, self._first_delay * 2 ** min(failures - 1, 30))
+        delay = getattr(error, "delay", None) or self._rng.uniform(ceiling / 2, ceiling)
+        log.info(
+            "reconcile.retry",
+            queue=self.name,
+            key=str(key),
+            failures=failures,
+            delay=round(delay, 3),
+            error=f"{type(error).__name__}: {error}",
+        )
+        self.add_after(key, delay)
+
+    def _oldest_age(self) -> float:
+        oldest = next(iter(self._waiting.values()), None)
+        return 0.0 if oldest is None else time.monotonic() - oldest
