@@ -276,7 +276,8 @@ class ControlPlane:
             argv=_argv(self.binaries.kube_apiserver, flags | self._audit_flags()),
             directory=self.data_dir,
             ready=HttpProbe(f"{self.server}/readyz", keys.authority.certificate),
-            stop_seconds=20,
+            # Everything it knows is in etcd; what it would wait for longer is somebody's open watch.
+            stop_seconds=3,
             priority=API_SERVER_PRIORITY,
         )
 
