@@ -1,0 +1,178 @@
+"""What the database knows of an instance, as immutable values, and the words for its states."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cairn_crds.instance import PowerState
+
+Json = dict[str, Any]
+
+
+class VmState(enum.StrEnum):
+    """What the instance is (Nova: `nova/compute/vm_states.py`)."""
+
+    BUILDING = "building"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    SUSPENDED = "suspended"
+    STOPPED = "stopped"
+    RESCUED = "rescued"
+    RESIZED = "resized"
+    SOFT_DELETED = "soft-delete"
+    DELETED = "deleted"
+    ERROR = "error"
+    SHELVED = "shelved"
+    SHELVED_OFFLOADED = "shelved_offloaded"
+
+
+class TaskState(enum.StrEnum):
+    """What is being done to it now (Nova: `nova/compute/task_states.py`); None when nothing is."""
+
+    SCHEDULING = "scheduling"
+    BLOCK_DEVICE_MAPPING = "block_device_mapping"
+    NETWORKING = "networking"
+    SPAWNING = "spawning"
+    IMAGE_SNAPSHOT = "image_snapshot"
+    IMAGE_SNAPSHOT_PENDING = "image_snapshot_pending"
+    IMAGE_PENDING_UPLOAD = "image_pending_upload"
+    IMAGE_UPLOADING = "image_uploading"
+    IMAGE_BACKUP = "image_backup"
+    UPDATING_PASSWORD = "updating_password"  # noqa: S105 - Nova's word for a task
+    RESIZE_PREP = "resize_prep"
+    RESIZE_MIGRATING = "resize_migrating"
+    RESIZE_MIGRATED = "resize_migrated"
+    RESIZE_FINISH = "resize_finish"
+    RESIZE_REVERTING = "resize_reverting"
+    RESIZE_CONFIRMING = "resize_confirming"
+    REBOOTING = "rebooting"
+    REBOOT_PENDING = "reboot_pending"
+    REBOOT_STARTED = "reboot_started"
+    REBOOTING_HARD = "rebooting_hard"
+    REBOOT_PENDING_HARD = "reboot_pending_hard"
+    REBOOT_STARTED_HARD = "reboot_started_hard"
+    PAUSING = "pausing"
+    UNPAUSING = "unpausing"
+    SUSPENDING = "suspending"
+    RESUMING = "resuming"
+    POWERING_OFF = "powering-off"
+    POWERING_ON = "powering-on"
+    RESCUING = "rescuing"
+    UNRESCUING = "unrescuing"
+    REBUILDING = "rebuilding"
+    REBUILD_BLOCK_DEVICE_MAPPING = "rebuild_block_device_mapping"
+    REBUILD_SPAWNING = "rebuild_spawning"
+    MIGRATING = "migrating"
+    DELETING = "deleting"
+    SOFT_DELETING = "soft-deleting"
+    RESTORING = "restoring"
+    SHELVING = "shelving"
+    SHELVING_IMAGE_PENDING_UPLOAD = "shelving_image_pending_upload"
+    SHELVING_IMAGE_UPLOADING = "shelving_image_uploading"
+    SHELVING_OFFLOADING = "shelving_offloading"
+    UNSHELVING = "unshelving"
+
+
+@dataclass(frozen=True)
+class InterfaceRecord:
+    """One network interface that the instance has."""
+
+    network: str
+    address: str
+    mac: str
+    ordinal: int
+
+
+@dataclass(frozen=True)
+class KeyPairRecord:
+    """The public key that the guest is given, as it was when the instance was asked for."""
+
+    name: str
+    public_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewInstance:
+    """What `instances.register` takes."""
+
+    id: str
+    """A UUID: the machine's one id everywhere."""
+    project: str
+    namespace: str
+    name: str
+    request: Json
+    """InstanceSpec in API form: what the conductor builds the Guest from."""
+    flavor: Json
+    """FlavorSpec in API form plus `name`; `vcpus` and `memoryMiB` are what the quota counts."""
+    image: Json
+    """ImageSpec in API form plus `name`."""
+    resource_uid: str | None = None
+    """The uid of the Instance resource; None while the gateway has not created it yet."""
+    key_pair: KeyPairRecord | None = None
+    group_id: str | None = None
+    """The ServerGroup's id (`catalog.group_id(namespace, name)`)."""
+    availability_zone: str | None = None
+    hints: Json = field(default_factory=dict)
+    reboot_generation: int = 0
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceRecord:
+    """One row of `instances`: the authority on what the instance is."""
+
+    id: str
+    project: str
+    namespace: str
+    name: str
+    resource_uid: str | None
+    vm_state: VmState
+    task_state: TaskState | None
+    power_state: PowerState
+    host: str | None
+    fencing_epoch: int
+    """Raised by every claim; a host may run the machine under the newest epoch only."""
+    version: int
+    """Raised by every change; what compare-and-set compares."""
+    request: Json
+    flavor: Json
+    image: Json
+    key_pair: KeyPairRecord | None
+    group_id: str | None
+    availability_zone: str | None
+    hints: Json
+    interfaces: tuple[InterfaceRecord, ...]
+    reboot_generation: int
+    attempts: int
+    """How many hosts it has been claimed on since it was asked for (or retried)."""
+    excluded_hosts: tuple[str, ...]
+    """Hosts on which building it failed."""
+    fault_code: int | None
+    fault_message: str | None
+    fault_at: datetime | None
+    placement_message: str | None
+    """Why no host was found the last time; None once one was."""
+    created_at: datetime
+    updated_at: datetime
+    launched_at: datetime | None
+    terminated_at: datetime | None
+    deleted_at: datetime | None
+    request_id: str | None
+    """Of the request that the current or last action came from."""
+    action_id: int | None = None
+    """The history entry that the running task belongs to."""
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.deleted_at is not None
+
+    @property
+    def vcpus(self) -> int:
+        return int(self.flavor["vcpus"])
+
+    @property
+    def memory_mib(self) -> int:
+        return int(self.flavor["memoryMiB"])

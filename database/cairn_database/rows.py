@@ -1,0 +1,170 @@
+"""Reading an instance's row, and changing it by compare-and-set. Used by every transaction."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from cairn_crds.instance import PowerState
+from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
+from cairn_database.records import (
+    InstanceRecord,
+    InterfaceRecord,
+    KeyPairRecord,
+    TaskState,
+    VmState,
+)
+from cairn_database.tables import LIVE, instances
+
+FIELDS = tuple(field.name for field in fields(InstanceRecord))
+COLUMNS = tuple(instances.c[name] for name in FIELDS)
+CHUNK = 500
+"""How many ids one IN (...) holds."""
+
+_BY_ID = sa.select(*COLUMNS).where(instances.c.id == bindparam("instance"))
+_BY_IDS = (
+    sa.select(*COLUMNS)
+    .where(instances.c.id.in_(bindparam("instances", expanding=True)))
+    .order_by(instances.c.id)
+)
+_LOCK_BY_IDS = _BY_IDS.with_for_update()
+_COMPARE_AND_SET = sa.update(instances).where(
+    instances.c.id == bindparam("instance"), instances.c.version == bindparam("expected_version")
+)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class _Ids:
+    """Ids that rise with time: microseconds since 2020, twelve low bits for order within one."""
+
+    EPOCH_US = 1_577_836_800_000_000
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def __call__(self) -> int:
+        with self._lock:
+            base = (time.time_ns() // 1000 - self.EPOCH_US) << 12
+            self._last = max(self._last + 1, base + (time.perf_counter_ns() & 0xFFF))
+            return self._last
+
+
+next_id = _Ids()
+"""Keys for history and free ranges: made here, so that rows can be written without reading one back."""
+
+
+def record_of(row: Sequence[Any]) -> InstanceRecord:
+    """The record of a row of COLUMNS."""
+    values: dict[str, Any] = dict(zip(FIELDS, row, strict=True))
+    values["vm_state"] = VmState(values["vm_state"])
+    values["task_state"] = TaskState(values["task_state"]) if values["task_state"] else None
+    values["power_state"] = PowerState(values["power_state"])
+    values["key_pair"] = KeyPairRecord(**values["key_pair"]) if values["key_pair"] else None
+    values["interfaces"] = tuple(InterfaceRecord(**item) for item in values["interfaces"])
+    values["excluded_hosts"] = tuple(values["excluded_hosts"])
+    return InstanceRecord(**values)
+
+
+def columns_of(changes: dict[str, Any]) -> dict[str, Any]:
+    """What the columns hold for these fields of a record."""
+    return {name: _column_value(name, value) for name, value in changes.items()}
+
+
+def _column_value(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name in ("vm_state", "task_state", "power_state"):
+        return str(value.value)
+    if name == "key_pair":
+        return asdict(value)
+    if name == "interfaces":
+        return [asdict(item) for item in value]
+    if name == "excluded_hosts":
+        return list(value)
+    return value
+
+
+def find(conn: sa.Connection, instance_id: str) -> InstanceRecord | None:
+    """The row, deleted or not."""
+    row = conn.execute(_BY_ID, {"instance": instance_id}).one_or_none()
+    return None if row is None else record_of(row)
+
+
+def load(conn: sa.Connection, instance_id: str) -> InstanceRecord:
+    """The live row. Raises InstanceNotFound."""
+    record = find(conn, instance_id)
+    if record is None or record.is_deleted:
+        raise InstanceNotFound(instance_id)
+    return record
+
+
+def load_expected(conn: sa.Connection, instance_id: str, version: int) -> InstanceRecord:
+    """The live row at this version. Raises InstanceNotFound, ConcurrentUpdate."""
+    record = load(conn, instance_id)
+    if record.version != version:
+        raise ConcurrentUpdate("Instance", instance_id, f"version {version}", f"version {record.version}")
+    return record
+
+
+def load_in_task(
+    conn: sa.Connection, instance_id: str, version: int, task_state: TaskState | None
+) -> InstanceRecord:
+    """The live row at this version and in this task. Raises InstanceNotFound, ConcurrentUpdate."""
+    record = load_expected(conn, instance_id, version)
+    if record.task_state != task_state:
+        raise ConcurrentUpdate(
+            "Instance", instance_id, f"task {task_state or 'none'}", f"task {record.task_state or 'none'}"
+        )
+    return record
+
+
+def load_many(
+    conn: sa.Connection, instance_ids: Iterable[str], *, lock: bool = False
+) -> dict[str, InstanceRecord]:
+    """Rows by id, deleted ones too; locked in the order of their ids where the database locks rows."""
+    ids = sorted(set(instance_ids))
+    statement = _LOCK_BY_IDS if lock else _BY_IDS
+    found: dict[str, InstanceRecord] = {}
+    for start in range(0, len(ids), CHUNK):
+        for row in conn.execute(statement, {"instances": ids[start : start + CHUNK]}):
+            record = record_of(row)
+            found[record.id] = record
+    return found
+
+
+def compare_and_set(
+    conn: sa.Connection,
+    record: InstanceRecord,
+    *,
+    moment: datetime,
+    columns: dict[str, Any] | None = None,
+    **changes: Any,
+) -> InstanceRecord:
+    """Write `changes` (fields of the record) and raise its version. Raises ConcurrentUpdate.
+
+    `columns` are columns that are no part of the record.
+    """
+    changes |= {"version": record.version + 1, "updated_at": moment}
+    result = conn.execute(
+        _COMPARE_AND_SET,
+        {"instance": record.id, "expected_version": record.version, **columns_of(changes), **(columns or {})},
+    )
+    if result.rowcount != 1:
+        raise ConcurrentUpdate("Instance", record.id, f"version {record.version}", "a newer one")
+    return replace(record, **changes)
+
+
+def live() -> sa.ColumnElement[bool]:
+    """The condition that an instance is not deleted."""
+    return instances.c.deleted == LIVE

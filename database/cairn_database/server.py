@@ -1,0 +1,58 @@
+"""PostgreSQL and MariaDB/MySQL: the same transactions over asyncio drivers and a pool of connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+T = TypeVar("T")
+
+CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "postgresql": {"timeout": 5},
+    "mysql": {"connect_timeout": 5},
+    "mariadb": {"connect_timeout": 5},
+}
+
+
+class ServerBackend:
+    """Runs transactions on a database server. `engine.Database` is the caller.
+
+    A transaction is an ordinary function; SQLAlchemy switches to the event loop wherever it waits.
+    """
+
+    def __init__(self, url: sa.URL, *, connections: int, timeout: float) -> None:
+        self._timeout = timeout
+        self._dialect = url.get_backend_name()
+        self._write_engine = self._engine(url, "READ COMMITTED", connections)
+        # Reads are single statements, or do not need one snapshot: no BEGIN and ROLLBACK round trips.
+        self._read_engine = self._engine(url, "AUTOCOMMIT", connections)
+
+    def _engine(self, url: sa.URL, isolation: Any, connections: int) -> AsyncEngine:
+        return create_async_engine(
+            url,
+            isolation_level=isolation,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=self._timeout,
+            connect_args=CONNECT_ARGUMENTS.get(self._dialect, {}),
+        )
+
+    @property
+    def dialect(self) -> str:
+        return self._dialect
+
+    async def write(self, transaction: Callable[[sa.Connection], T]) -> T:
+        async with asyncio.timeout(self._timeout), self._write_engine.begin() as connection:
+            return await connection.run_sync(transaction)
+
+    async def read(self, query: Callable[[sa.Connection], T]) -> T:
+        async with asyncio.timeout(self._timeout), self._read_engine.connect() as connection:
+            return await connection.run_sync(query)
+
+    async def close(self) -> None:
+        await self._write_engine.dispose()
+        await self._read_engine.dispose()

@@ -1,0 +1,291 @@
+"""The tables. Every change of their shape is a migration (`migrations/versions`); a test compares the two.
+
+Rows of instances are soft-deleted: `deleted` is '0' while they live and the row's own id afterwards, so that
+(namespace, name, deleted) is unique among the living and a name can be used again (Nova's own trick).
+What resources mirror (projects, flavors, hosts ...) keeps its row and sets `removed_at`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Index, MetaData, String, Table, UniqueConstraint
+
+from cairn_database.types import JsonText, UtcDateTime, big_integer, big_text
+
+LIVE = "0"
+"""The value of `instances.deleted` while the instance is not."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+# Names compare byte by byte, as Kubernetes compares them; MariaDB's default would fold case.
+OPTIONS: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
+
+
+def _id() -> String:
+    return String(36)
+
+
+def _name() -> String:
+    return String(253)
+
+
+def _word() -> String:
+    return String(63)
+
+
+def _required(name: str, type_: Any, **options: Any) -> Column[Any]:
+    return Column(name, type_, nullable=False, **options)
+
+
+def _count(name: str) -> Column[Any]:
+    return Column(name, big_integer(), nullable=False)
+
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    _required("project", _name()),
+    _required("namespace", _word()),
+    _required("name", _name()),
+    Column("resource_uid", _id()),
+    _required("vm_state", String(32)),
+    Column("task_state", String(32)),
+    _required("power_state", String(16)),
+    Column("host", _name()),
+    _count("fencing_epoch"),
+    _count("version"),
+    _required("request", JsonText()),
+    _required("flavor", JsonText()),
+    _required("image", JsonText()),
+    Column("key_pair", JsonText()),
+    Column("group_id", _id()),
+    Column("availability_zone", String(255)),
+    _required("hints", JsonText()),
+    _required("interfaces", JsonText()),
+    _count("reboot_generation"),
+    _count("attempts"),
+    _required("excluded_hosts", JsonText()),
+    Column("fault_code", sa.Integer),
+    Column("fault_message", big_text()),
+    Column("fault_at", UtcDateTime()),
+    Column("placement_message", big_text()),
+    _required("created_at", UtcDateTime()),
+    _required("updated_at", UtcDateTime()),
+    Column("launched_at", UtcDateTime()),
+    Column("terminated_at", UtcDateTime()),
+    Column("deleted_at", UtcDateTime()),
+    Column("request_id", String(255)),
+    Column("action_id", big_integer()),
+    # For SQL only; not part of the record.
+    _required("deleted", _id()),
+    _count("vcpus"),
+    _count("memory_mib"),
+    UniqueConstraint("namespace", "name", "deleted"),
+    Index("ix_instances_task_state", "task_state", "created_at", "id"),
+    Index("ix_instances_host", "host", "deleted"),
+    Index("ix_instances_project", "project", "deleted"),
+    Index("ix_instances_group_id", "group_id", "deleted", "host"),
+    Index("ix_instances_deleted", "deleted", "id"),
+    Index("ix_instances_deleted_at", "deleted_at"),
+    **OPTIONS,
+)
+
+allocations = Table(
+    "allocations",
+    metadata,
+    Column("instance_id", _id(), primary_key=True),
+    _required("host", _name()),
+    _count("vcpus"),
+    _count("memory_mib"),
+    _count("disk_gib"),
+    Index("ix_allocations_host", "host"),
+    **OPTIONS,
+)
+"""What an instance holds of a host; the sums are in `compute_nodes`."""
+
+addresses = Table(
+    "addresses",
+    metadata,
+    Column("network", _name(), primary_key=True),
+    Column("address", String(39), primary_key=True),
+    _required("mac", String(17)),
+    _required("instance_id", _id()),
+    _required("ordinal", sa.Integer),
+    UniqueConstraint("network", "mac"),
+    Index("ix_addresses_instance_id", "instance_id"),
+    **OPTIONS,
+)
+"""The addresses in use: the constraint that no two instances get the same one."""
+
+free_addresses = Table(
+    "free_addresses",
+    metadata,
+    Column("id", big_integer(), primary_key=True, autoincrement=False),
+    _required("network", _name()),
+    _count("first"),
+    _count("last"),
+    Index("ix_free_addresses_network_id", "network", "id"),
+    Index("ix_free_addresses_network_first", "network", "first"),
+    **OPTIONS,
+)
+"""Ranges of addresses nobody uses, longest free first (by id): one costs the same in a full network."""
+
+instance_actions = Table(
+    "instance_actions",
+    metadata,
+    Column("id", big_integer(), primary_key=True, autoincrement=False),
+    _required("instance_id", _id()),
+    _required("action", String(255)),
+    Column("request_id", String(255)),
+    _required("started_at", UtcDateTime()),
+    Column("finished_at", UtcDateTime()),
+    Column("result", String(16)),
+    Column("message", big_text()),
+    Index("ix_instance_actions_instance_id", "instance_id", "id"),
+    **OPTIONS,
+)
+
+instance_action_events = Table(
+    "instance_action_events",
+    metadata,
+    Column("id", big_integer(), primary_key=True, autoincrement=False),
+    _required("instance_id", _id()),
+    Column("action_id", big_integer()),
+    _required("event", String(255)),
+    Column("host", _name()),
+    _required("started_at", UtcDateTime()),
+    _required("finished_at", UtcDateTime()),
+    _required("result", String(16)),
+    Column("message", big_text()),
+    Index("ix_instance_action_events_instance_id", "instance_id", "id"),
+    **OPTIONS,
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", _name(), primary_key=True),
+    _required("namespace", _word()),
+    _required("enabled", sa.Boolean),
+    _required("spec", JsonText()),
+    _count("instances_limit"),
+    _count("cores_limit"),
+    _count("memory_mib_limit"),
+    _count("server_group_members_limit"),
+    _count("instances_used"),
+    _count("cores_used"),
+    _count("memory_mib_used"),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    Index("ix_projects_namespace", "namespace"),
+    **OPTIONS,
+)
+"""Limits and usage share a row, so that one conditional UPDATE checks and takes."""
+
+flavors = Table(
+    "flavors",
+    metadata,
+    Column("name", _name(), primary_key=True),
+    _required("spec", JsonText()),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    **OPTIONS,
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("name", _name(), primary_key=True),
+    _required("spec", JsonText()),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    **OPTIONS,
+)
+
+networks = Table(
+    "networks",
+    metadata,
+    Column("name", _name(), primary_key=True),
+    _required("spec", JsonText()),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    **OPTIONS,
+)
+
+aggregates = Table(
+    "aggregates",
+    metadata,
+    Column("name", _name(), primary_key=True),
+    _required("spec", JsonText()),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    **OPTIONS,
+)
+
+key_pairs = Table(
+    "key_pairs",
+    metadata,
+    Column("namespace", _word(), primary_key=True),
+    Column("name", _name(), primary_key=True),
+    _required("spec", JsonText()),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    **OPTIONS,
+)
+
+server_groups = Table(
+    "server_groups",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    _required("namespace", _word()),
+    _required("name", _name()),
+    _required("policy", String(32)),
+    Column("max_per_host", sa.Integer),
+    _count("generation"),
+    _count("members"),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    UniqueConstraint("namespace", "name"),
+    **OPTIONS,
+)
+"""`generation` rises with every placement of a member: what keeps two schedulers apart."""
+
+compute_nodes = Table(
+    "compute_nodes",
+    metadata,
+    Column("name", _name(), primary_key=True),
+    _required("spec", JsonText()),
+    _required("inventory", JsonText()),
+    _required("disabled", sa.Boolean),
+    _required("forced_down", sa.Boolean),
+    _count("vcpus_limit"),
+    _count("memory_mib_limit"),
+    _count("disk_gib_limit"),
+    _count("vcpus_used"),
+    _count("memory_mib_used"),
+    _count("disk_gib_used"),
+    _count("instances"),
+    _count("generation"),
+    _count("build_failures"),
+    _count("changed"),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    Index("ix_compute_nodes_changed", "changed"),
+    **OPTIONS,
+)
+"""Limits are (total - reserved) x ratio, worked out when the resource changes (as Nova's placement does)."""
