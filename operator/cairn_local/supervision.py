@@ -131,7 +131,7 @@ class Supervisor:
     def stop(self) -> bool:
         """Stop the processes (highest priority first), then supervisord; True when anything ran.
 
-        Only pids this supervisor started are signalled; that includes what a killed supervisord left behind.
+        Only pids this supervisor started are signalled; that includes what a killed supervisord left.
         """
         if not self.files.directory.exists():
             return False

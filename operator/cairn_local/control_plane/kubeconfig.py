@@ -45,7 +45,11 @@ def service_account_kubeconfig(kubectl: Path, admin: Path, namespace: str, name:
     a repeated call changes nothing. Raises KubeconfigError when there is no such service account.
     """
     cluster = _cluster(kubectl, admin)
-    if _still_good(kubectl, path, cluster):
+    # Also tells a missing account from everything else that may go wrong.
+    uid = _kubectl(
+        kubectl, admin, "-n", namespace, "get", "serviceaccount", name, "-o", "jsonpath={.metadata.uid}"
+    )
+    if _still_good(kubectl, path, cluster, uid):
         return path
     request = {
         "apiVersion": "authentication.k8s.io/v1",
@@ -57,17 +61,18 @@ def service_account_kubeconfig(kubectl: Path, admin: Path, namespace: str, name:
     return _write(path, cluster, {"token": json.loads(answer)["status"]["token"]}, namespace)
 
 
-def _still_good(kubectl: Path, path: Path, cluster: dict[str, str]) -> bool:
-    """Whether the file's token is for this server, young enough and accepted (its account not made anew)."""
+def _still_good(kubectl: Path, path: Path, cluster: dict[str, str], uid: str) -> bool:
+    """Whether the file's token is for this server and this incarnation of the account, young and accepted."""
     if not path.exists():
         return False
     content = json.loads(path.read_text())
     if content["clusters"][0]["cluster"] != cluster:
         return False
     token: str = content["users"][0]["user"]["token"]
-    claims = token.split(".")[1]
-    expires: int = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
-    if expires - time.time() < RENEW_BELOW:
+    encoded = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    same_account = claims["kubernetes.io"]["serviceaccount"]["uid"] == uid
+    if not same_account or claims["exp"] - time.time() < RENEW_BELOW:
         return False
     try:
         _kubectl(kubectl, path, "get", "--raw", "/api")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from cairn_local.control_plane.kubeconfig import KubeconfigError, certificate_kubeconfig
 from cairn_local.control_plane.pki import CertificateAuthority, Subject
 from cairn_local.control_plane.running import KubectlFailed, RunningControlPlane
+from cairn_local.process import HttpProbe
 from cairn_local.waiting import wait_until
 
 NAMESPACE = "control-plane-tests"
@@ -69,8 +71,8 @@ def plane(control_plane: RunningControlPlane) -> Iterator[RunningControlPlane]:
         lambda: "stones" in control_plane.kubectl("api-resources", "-o", "name"), "stones to be served"
     )
     yield control_plane
-    control_plane.kubectl("delete", "crd/stones.tests.cairn.dev")
-    control_plane.kubectl("delete", "namespace", NAMESPACE)
+    control_plane.kubectl("delete", "--wait=false", "crd/stones.tests.cairn.dev")
+    control_plane.kubectl("delete", "--wait=false", "namespace", NAMESPACE)
 
 
 def test_custom_resources_have_defaults_validation_and_a_status_of_their_own(
@@ -95,17 +97,9 @@ def test_custom_resources_have_defaults_validation_and_a_status_of_their_own(
 
 
 def test_an_anonymous_request_is_refused(plane: RunningControlPlane) -> None:
-    with pytest.raises(KubectlFailed, match=r"system:anonymous|You must be logged in|[Uu]nauthorized"):
-        plane.kubectl(
-            "--server",
-            plane.plane.server,
-            "--certificate-authority",
-            str(plane.plane.certificate_authority),
-            "get",
-            "--raw",
-            "/api/v1/namespaces",
-            kubeconfig=plane.plane.data_dir / "nobody.kubeconfig",
-        )
+    ask = HttpProbe(f"{plane.plane.server}/api/v1/namespaces", plane.plane.certificate_authority)
+    assert "403" in (ask() or "")
+    assert "system:anonymous" in (ask() or "")
 
 
 def test_a_certificate_of_another_authority_is_refused(plane: RunningControlPlane) -> None:
@@ -139,9 +133,9 @@ def test_a_service_account_may_do_what_its_role_says_and_nothing_else(plane: Run
     assert stat.S_IMODE(mason.stat().st_mode) == 0o600
     plane.kubectl("create", "-f", "-", stdin=json.dumps(stone("by-mason")), kubeconfig=mason)
     assert "by-mason" in plane.kubectl("get", "stone", "by-mason", kubeconfig=mason)
-    with pytest.raises(KubectlFailed, match="Forbidden|forbidden"):
+    with pytest.raises(KubectlFailed, match=r"[Ff]orbidden"):
         plane.kubectl("delete", "stone", "by-mason", kubeconfig=mason)
-    with pytest.raises(KubectlFailed, match="Forbidden|forbidden"):
+    with pytest.raises(KubectlFailed, match=r"[Ff]orbidden"):
         plane.kubectl("-n", "default", "get", "stone", "by-mason", kubeconfig=mason)
 
 
@@ -216,7 +210,6 @@ def test_the_audit_log_counts_writes_and_not_reads(plane: RunningControlPlane) -
 
 def test_etcd_lets_nobody_in_without_a_certificate(plane: RunningControlPlane) -> None:
     probe = plane.group["etcd"].spec.ready
-    assert probe is not None
+    assert isinstance(probe, HttpProbe)
     assert probe() is None
-    without_certificate = type(probe)(probe.url, probe.certificate_authority)  # type: ignore[attr-defined,call-arg]
-    assert without_certificate() is not None
+    assert dataclasses.replace(probe, client=None)() is not None

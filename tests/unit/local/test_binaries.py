@@ -105,7 +105,7 @@ def test_another_recipe_is_another_build(environment: dict[str, str]) -> None:
 
 
 def _ensure(environment: Mapping[str, str], results: multiprocessing.Queue[str]) -> None:
-    binaries.build = fake_build
+    setattr(binaries, "build", fake_build)  # noqa: B010 - in a process of its own
     results.put(str(ensure_cached(environment=environment)))
 
 

@@ -26,7 +26,7 @@ Components: main
 ONE_LINE = """\
 deb cdrom:[Debian GNU/Linux 12.0.0 _Bookworm_ - Official]/ bookworm main
 deb http://mirror.example/debian bookworm main contrib non-free-firmware # the archive
-deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] https://mirror.example/debian-security bookworm-security main
+deb [arch=amd64 signed-by=/keys/x.gpg] https://mirror.example/debian-security bookworm-security main
 # deb http://mirror.example/debian bookworm-backports main
 deb-src http://mirror.example/debian bookworm main
 """
@@ -46,9 +46,9 @@ def test_one_line_sources_get_source_packages_and_keep_their_options() -> None:
     assert sources.one_line.splitlines() == [
         "deb http://mirror.example/debian bookworm main",
         "deb-src http://mirror.example/debian bookworm main",
-        "deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] https://mirror.example/debian-security"
+        "deb [arch=amd64 signed-by=/keys/x.gpg] https://mirror.example/debian-security"
         " bookworm-security main",
-        "deb-src [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] https://mirror.example/debian-security"
+        "deb-src [arch=amd64 signed-by=/keys/x.gpg] https://mirror.example/debian-security"
         " bookworm-security main",
     ]
 
