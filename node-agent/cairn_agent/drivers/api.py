@@ -221,7 +221,10 @@ class Console(Protocol):
         """The last `max_bytes` of what the machine wrote to its serial console since it was made."""
 
     async def serial_console(self, node: str, instance_id: str) -> str:
-        """The path of a unix socket that is the machine's serial console, for one client at a time."""
+        """The path of a unix socket that is the machine's serial console, for one client at a time.
+
+        From RUNNING or PAUSED, else WrongPowerState.
+        """
 
 
 class Driver(Lifecycle, Power, Console, Protocol):

@@ -221,6 +221,8 @@ class FakeDriver:
     async def serial_console(self, node: str, instance_id: str) -> str:
         """The socket writes back what it reads, and the console log takes it too."""
         machine = await self._call("serial_console", node, instance_id)
+        if machine.power_state not in {PowerState.RUNNING, PowerState.PAUSED}:
+            raise WrongPowerState(f"machine {instance_id} is {machine.power_state}: start it first")
         if self._sockets is None:
             self._sockets = Path(tempfile.mkdtemp(prefix="cairn-fake-"))
         path = str(self._sockets / instance_id)

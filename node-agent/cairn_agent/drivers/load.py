@@ -18,7 +18,22 @@ def load_driver(name: str, settings: LibvirtSettings | FakeSettings | None = Non
             from cairn_agent.drivers.fake import FakeDriver
 
             return FakeDriver(settings)
+        case "libvirt", LibvirtSettings() | None:
+            return _libvirt_driver(settings or LibvirtSettings())
         case _:
             if name in DRIVERS:
                 raise ValueError(f"{type(settings).__name__} are not the settings of the driver {name!r}")
             raise ValueError(f"there is no driver {name!r}; choose one of {', '.join(DRIVERS)}")
+
+
+def _libvirt_driver(settings: LibvirtSettings) -> Driver:
+    from cairn_agent.config_drive import build_config_drive
+    from cairn_agent.drivers.libvirt.driver import LibvirtDriver
+    from cairn_agent.images import ImageCache
+
+    images = ImageCache(
+        settings.images_directory,
+        max_bytes=settings.images_max_gib * 1024**3,
+        file_roots=settings.image_file_roots,
+    )
+    return LibvirtDriver(settings, images, build_config_drive)

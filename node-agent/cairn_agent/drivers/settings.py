@@ -37,6 +37,8 @@ class LibvirtSettings(_Settings):
     """The cache of base images; on the same file system as the instances, or every boot copies its image."""
     images_max_gib: Annotated[int, Field(ge=1)] = 50
     """How large the cache may grow, in GiB; images in use stay even then."""
+    image_file_roots: tuple[Path, ...] = ()
+    """The folders that images with a file: address may come from; none by default."""
     run_directory: Path = Path("/run/cairn/guests")
     """Where the guests' console and VNC sockets are; a short path, as unix sockets allow 107 bytes in all."""
     virt_type: VirtType = VirtType.AUTO

@@ -1,0 +1,156 @@
+"""From a GuestSpec and what the host offers to libvirt's domain XML. Pure.
+
+The XML is built as a tree, so nothing that a user chose can become markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
+
+from cairn_agent.drivers.libvirt import devices
+from cairn_agent.drivers.libvirt.host import Host
+from cairn_agent.drivers.libvirt.storage import MachineFiles
+from cairn_agent.drivers.libvirt.virt_type import X86
+from cairn_crds.guest import GuestSpec
+
+MACHINE_NAMESPACE = "urn:cairn:machine:v1"
+"""The namespace of Cairn's own element in a domain's metadata."""
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """What a domain says of itself: that it is Cairn's, and whose."""
+
+    node: str
+    fencing_epoch: int
+    complete: bool
+
+    @classmethod
+    def parse(cls, metadata: str) -> Ownership:
+        """From the metadata element, as libvirt gives it back (without its namespace)."""
+        element = fromstring(metadata)  # noqa: S314 - written by us, kept by libvirt
+        return cls(
+            node=element.get("node", ""),
+            fencing_epoch=int(element.get("fencing-epoch", "0")),
+            complete=element.get("complete") == "true",
+        )
+
+
+def domain_name(instance_id: str) -> str:
+    """The domain's name, for people with virsh; Cairn itself goes by the UUID."""
+    return f"cairn-{instance_id}"
+
+
+def domain_xml(node: str, instance_id: str, spec: GuestSpec, host: Host, files: MachineFiles) -> str:
+    """The complete definition. Raises Unsupported for image properties that cannot be had."""
+    root = Element("domain", type=host.virt_type)
+    SubElement(root, "name").text = domain_name(instance_id)
+    SubElement(root, "uuid").text = instance_id
+    SubElement(root, "title").text = f"{spec.instance.namespace}/{spec.instance.name}"
+    root.append(_metadata(node, spec))
+    SubElement(root, "memory", unit="MiB").text = str(spec.memory_mib)
+    SubElement(root, "vcpu").text = str(spec.vcpus)
+    root.extend(_platform(instance_id, spec, host))
+    SubElement(root, "on_poweroff").text = "destroy"
+    SubElement(root, "on_reboot").text = "restart"
+    SubElement(root, "on_crash").text = "destroy"
+    root.append(_devices(spec, host, files))
+    return tostring(root, encoding="unicode")
+
+
+def _metadata(node: str, spec: GuestSpec) -> Element:
+    metadata = Element("metadata")
+    SubElement(
+        metadata,
+        f"{{{MACHINE_NAMESPACE}}}machine",
+        {
+            "node": node,
+            "namespace": spec.instance.namespace,
+            "name": spec.instance.name,
+            "project": spec.instance.project,
+            "fencing-epoch": str(spec.fencing_epoch),
+            "complete": "true",
+        },
+    )
+    return metadata
+
+
+def _platform(instance_id: str, spec: GuestSpec, host: Host) -> Iterator[Element]:
+    """Firmware, CPU, clock and what the guest reads about its maker."""
+    os = Element("os")
+    type_ = SubElement(os, "type", arch=host.architecture)
+    type_.text = "hvm"
+    if machine := spec.image.properties.get("hw_machine_type", host.machine_type):
+        type_.set("machine", machine)
+    SubElement(os, "boot", dev="hd")
+    yield os
+    if host.architecture in X86:
+        SubElement(os, "smbios", mode="sysinfo")
+        yield _sysinfo(instance_id)
+        features = Element("features")
+        SubElement(features, "acpi")
+        SubElement(features, "apic")
+        yield features
+    if host.cpu_mode is not None:
+        yield Element("cpu", mode=host.cpu_mode)
+    yield _clock(host)
+    power = Element("pm")
+    SubElement(power, "suspend-to-mem", enabled="no")
+    SubElement(power, "suspend-to-disk", enabled="no")
+    yield power
+
+
+def _sysinfo(instance_id: str) -> Element:
+    """cloud-init takes the machine for an OpenStack one by this product name."""
+    sysinfo = Element("sysinfo", type="smbios")
+    system = SubElement(sysinfo, "system")
+    for name, value in (
+        ("manufacturer", "Cairn"),
+        ("product", "OpenStack Nova"),
+        ("serial", instance_id),
+        ("uuid", instance_id),
+        ("family", "Virtual Machine"),
+    ):
+        SubElement(system, "entry", name=name).text = value
+    return sysinfo
+
+
+def _clock(host: Host) -> Element:
+    clock = Element("clock", offset="utc")
+    if host.architecture in X86:
+        SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
+        SubElement(clock, "timer", name="pit", tickpolicy="delay")
+        SubElement(clock, "timer", name="hpet", present="no")
+    return clock
+
+
+def _devices(spec: GuestSpec, host: Host, files: MachineFiles) -> Element:
+    properties = spec.image.properties
+    root = Element("devices")
+    names = devices.DiskNames()
+    root.extend(devices.disk(disk, names) for disk in _disks(spec, files))
+    vif_model = devices.chosen(properties, "hw_vif_model", devices.VIF_MODELS, "virtio")
+    root.extend(devices.interface(n, vif_model, anti_spoof=host.anti_spoof) for n in spec.networks)
+    root.append(devices.serial_console(files.serial_socket, files.console_log))
+    video_model = devices.chosen(properties, "hw_video_model", devices.VIDEO_MODELS, "vga")
+    root.extend(devices.vnc(files.vnc_socket, video_model))
+    root.append(devices.random_generator())
+    SubElement(root, "memballoon", model="virtio")
+    return root
+
+
+def _disks(spec: GuestSpec, files: MachineFiles) -> Iterator[devices.Disk]:
+    """In the guest's order: root, ephemeral, swap, config drive."""
+    buses = frozenset(devices.DISK_BUSES)
+    bus = devices.chosen(spec.image.properties, "hw_disk_bus", buses, "virtio")
+    yield devices.Disk(files.root, "qcow2", bus)
+    if spec.ephemeral_disk_gib:
+        yield devices.Disk(files.ephemeral, "raw", bus)
+    if spec.swap_mib:
+        yield devices.Disk(files.swap, "raw", bus)
+    if spec.config.config_drive:
+        # A virtio CD-ROM does not exist: there it is an ordinary disk, which tiny guests can read.
+        bus = devices.chosen(spec.image.properties, "hw_cdrom_bus", buses, "sata")
+        yield devices.Disk(files.config_drive, "raw", bus, cdrom=bus != "virtio")

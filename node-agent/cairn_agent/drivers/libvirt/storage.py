@@ -1,0 +1,162 @@
+"""A machine's disks: an overlay on its image, ephemeral and swap disks, the config drive.
+
+The image is hard-linked from the cache into the machine's directory, so the cache may drop it at any time.
+Every file is made under another name and renamed, so one that is there is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cairn_agent.drivers.api import DiskTooSmall, DriverError, NoSpace
+from cairn_agent.drivers.libvirt.threads import run_program
+from cairn_agent.images import virtual_size
+from cairn_crds.guest import GuestImage, GuestSpec
+
+GIB = 1024**3
+MIB = 1024**2
+SECTOR = 512
+
+
+class ImageSource(Protocol):
+    """Where base images come from (`cairn_agent.images`)."""
+
+    async def fetch(self, image: GuestImage) -> Path:
+        """The verified file: whole, of the promised format, referring to no other file.
+
+        Raises ImageUnavailable, ImageCorrupt, NoSpace or Unsupported.
+        """
+
+    async def prune(self, keep: set[str]) -> object:
+        """Drop images (by checksum) that nobody has used for long and that are not in `keep`."""
+
+
+ConfigDriveBuilder = Callable[[Path, str, GuestSpec], None]
+"""Writes the config drive's ISO image to a path, in one step (`cairn_agent.config_drive`)."""
+
+
+@dataclass(frozen=True)
+class MachineFiles:
+    """The paths of one machine; disks are named as Nova names them."""
+
+    directory: Path
+    run_directory: Path
+
+    def base(self, disk_format: str) -> Path:
+        """The image; its suffix is its format."""
+        return self.directory / f"base.{disk_format}"
+
+    @property
+    def root(self) -> Path:
+        return self.directory / "disk"
+
+    @property
+    def ephemeral(self) -> Path:
+        return self.directory / "disk.eph0"
+
+    @property
+    def swap(self) -> Path:
+        return self.directory / "disk.swap"
+
+    @property
+    def config_drive(self) -> Path:
+        return self.directory / "disk.config"
+
+    @property
+    def console_log(self) -> Path:
+        return self.directory / "console.log"
+
+    @property
+    def serial_socket(self) -> Path:
+        return self.run_directory / f"{self.directory.name}.serial"
+
+    @property
+    def vnc_socket(self) -> Path:
+        return self.run_directory / f"{self.directory.name}.vnc"
+
+
+def disks_missing(files: MachineFiles, spec: GuestSpec) -> bool:
+    """Whether `make_disks` has work to do; blocking."""
+    wanted = [files.root]
+    if spec.ephemeral_disk_gib:
+        wanted.append(files.ephemeral)
+    if spec.swap_mib:
+        wanted.append(files.swap)
+    return not all(path.exists() for path in wanted)
+
+
+def keep_image(cached: Path, base: Path) -> None:
+    """Link the cached image into the machine's directory (copy it from another file system); blocking."""
+    try:
+        os.link(cached, base)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EMLINK, errno.EPERM}:
+            raise
+        scratch = base.with_name(f"{base.name}.new")
+        shutil.copyfile(cached, scratch)
+        scratch.replace(base)
+
+
+async def make_disks(files: MachineFiles, spec: GuestSpec) -> None:
+    """Make the disks that are missing.
+
+    Raises DiskTooSmall where the image does not fit, NoSpace where the host is full.
+    """
+    if not files.root.exists():
+        await _make_root(files, spec)
+    if spec.ephemeral_disk_gib and not files.ephemeral.exists():
+        size = spec.ephemeral_disk_gib * GIB
+        await _make_formatted(files.ephemeral, size, "mkfs.ext4", "-q", "-F", "-L", "ephemeral0")
+    if spec.swap_mib and not files.swap.exists():
+        await _make_formatted(files.swap, spec.swap_mib * MIB, "mkswap", "-L", "swap0")
+
+
+async def _make_root(files: MachineFiles, spec: GuestSpec) -> None:
+    image = spec.image
+    base = files.base(image.disk_format)
+    image_size = -(-virtual_size(base) // SECTOR) * SECTOR
+    size = spec.root_disk_gib * GIB or image_size
+    if size < image_size:
+        raise DiskTooSmall(
+            f"the flavor's root disk has {spec.root_disk_gib} GiB, but image {image.name} needs "
+            f"{-(-image_size // GIB)} GiB; choose a larger flavor"
+        )
+    scratch = files.root.with_name(f"{files.root.name}.new")
+    overlay = ("-f", "qcow2", "-F", image.disk_format, "-b", base.name)
+    await _checked("qemu-img", "create", "-q", *overlay, str(scratch), str(size))
+    _publish(scratch, files.root)
+
+
+async def _make_formatted(path: Path, size: int, *formatter: str) -> None:
+    scratch = path.with_name(f"{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    scratch.touch(mode=0o600)
+    os.truncate(scratch, size)
+    await _checked(*formatter, str(scratch))
+    _publish(scratch, path)
+
+
+def _publish(scratch: Path, path: Path) -> None:
+    scratch.chmod(0o600)
+    scratch.replace(path)
+
+
+async def _checked(*command: str) -> None:
+    code, _, err = await run_program(*command)
+    if code:
+        message = _last_line(err)
+        kind = NoSpace if "no space left" in message.lower() else DriverError
+        raise kind(f"{command[0]} failed: {message}")
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no message"
