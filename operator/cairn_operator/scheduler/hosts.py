@@ -59,6 +59,7 @@ class HostTable:
         self.memberships: Interner[Membership] = Interner()
         self._aggregates = AggregateMap()
         self._spare: list[int] = []
+        self._nodes: set[str] = set()
         self._stamps: dict[str, str] = {}
         self._no_profile = self.profiles.acquire(HostProfile())
         self._no_aggregates = self.memberships.acquire(Membership())
@@ -132,21 +133,33 @@ class HostTable:
         self.build_failures[row] = usage.build_failures
         self._set_flag(self.withdrawn, row, usage.withdrawn)
 
+    def remove_usage(self, name: str) -> None:
+        """SQL has let go of a host. It stays, out of use, while there is a ComputeNode."""
+        if name not in self._nodes:
+            self._remove(name)
+        elif (row := self.rows.get(name)) is not None:
+            self._set_flag(self.withdrawn, row, True)
+
     def set_io_ops(self, operations: Iterable[tuple[str, int]]) -> None:
         """Take in how many instances are being built, moved or copied, per host; hosts left out have none."""
         self.io_ops = self.spread(operations)
 
-    def take(self, row: int, amounts: Amounts) -> None:
+    def take(self, host: str, amounts: Amounts) -> None:
         """Count an instance that is about to be claimed there."""
-        self.used[:, row] += amounts
-        self.instances[row] += 1
-        self.io_ops[row] += 1
+        self._add(host, amounts, 1)
 
-    def give_back(self, row: int, amounts: Amounts) -> None:
+    def give_back(self, host: str, amounts: Amounts) -> None:
         """Undo `take`: the claim was refused."""
-        self.used[:, row] -= amounts
-        self.instances[row] -= 1
-        self.io_ops[row] -= 1
+        self._add(host, amounts, -1)
+
+    def _add(self, host: str, amounts: Amounts, sign: int) -> None:
+        row = self.rows.get(host)
+        if row is None:  # removed meanwhile
+            return
+        for resource, amount in enumerate(amounts):
+            self.used[resource, row] += sign * amount
+        self.instances[row] += sign
+        self.io_ops[row] += sign
 
     # From ComputeNode resources
 
@@ -158,6 +171,7 @@ class HostTable:
         was dead when the scheduler started is not taken for alive.
         """
         row = self._row(node.metadata.name)
+        self._nodes.add(node.metadata.name)
         status, spec = node.status, node.spec
         self._heartbeat(row, node, now, wall_clock)
         self._set_flag(self.disabled, row, spec.disabled)
@@ -169,8 +183,19 @@ class HostTable:
         self._set_metrics(row, status.metrics)
         self._set_profile(row, HostProfile.of(status))
 
-    def remove_host(self, name: str) -> None:
-        """Forget a host. Its row in SQL, where there still is one, adds it again as one that is not up."""
+    def remove_node(self, name: str) -> None:
+        """Its ComputeNode is gone. While its row in SQL lives on, that adds it again, as down."""
+        self._nodes.discard(name)
+        self._remove(name)
+
+    def refresh_liveness(self, now: float) -> None:
+        """Work out which hosts are up at `now` (the local monotonic clock)."""
+        up = self.valid & ~self.forced_down & (now - self.heard_at < self.service_down_time)
+        if not np.array_equal(up, self.up):
+            self.up = up
+            self.version += 1
+
+    def _remove(self, name: str) -> None:
         row = self.rows.pop(name, None)
         if row is None:
             return
@@ -181,13 +206,6 @@ class HostTable:
         self._clear(row)
         self._spare.append(row)
         self.version += 1
-
-    def refresh_liveness(self, now: float) -> None:
-        """Work out which hosts are up at `now` (the local monotonic clock)."""
-        up = self.valid & ~self.forced_down & (now - self.heard_at < self.service_down_time)
-        if not np.array_equal(up, self.up):
-            self.up = up
-            self.version += 1
 
     # From HostAggregate resources
 

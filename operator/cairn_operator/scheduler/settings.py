@@ -45,8 +45,8 @@ class SchedulerSettings(Section):
     max_attempts: Positive = 3
     """Hosts tried in a row for one instance, when claims are refused, before it goes back in the queue."""
 
-    max_refusals: Positive = 30
-    """Claims refused in all, after which an instance without a host is failed rather than queued again.
+    give_up_seconds: Seconds = 600.0
+    """An instance whose claims keep being refused for this long is failed.
 
     A refusal means that another scheduler was faster, so the whole is moving on; this bounds the case in
     which it is not.
