@@ -94,6 +94,9 @@ class GuestSpec(Model):
 
     Deleting the Guest itself never touches the machine: the conductor makes the Guest again.
     """
+    launched: bool = False
+    """The machine had been made already when this Guest was written: it is taken as it is, never made
+    anew over a disk that is gone."""
     fencing_epoch: Count = 0
     """Rises each time the instance is given to a host; a lower one must not run."""
     power_state: DesiredPower = DesiredPower.RUNNING
@@ -129,6 +132,8 @@ class GuestFault(Model):
     reason: Text
     """One word: ImageUnavailable, ImageCorrupt, NoSpace, NetworkFailed, HypervisorFailed, Unsupported …"""
     message: LongText
+    spec_generation: int = 0
+    """The `metadata.generation` of the spec that it is about."""
     permanent: bool = False
     """True where trying again on this host cannot help."""
 

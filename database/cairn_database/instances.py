@@ -19,6 +19,7 @@ from cairn_database import claims, history, quotas
 from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate, InstanceNotFound, NameTaken
 from cairn_database.records import (
+    InstanceKey,
     InstanceRecord,
     Json,
     KeyPairRecord,
@@ -68,6 +69,15 @@ _LIVE = (
     .limit(bindparam("maximum"))
 )
 _LIVE_AFTER = _LIVE.where(instances.c.id > bindparam("after"))
+_KEYS = (
+    sa.select(
+        instances.c.id, instances.c.namespace, instances.c.name, instances.c.host, instances.c.task_state
+    )
+    .where(live())
+    .order_by(instances.c.deleted, instances.c.id)
+    .limit(bindparam("maximum"))
+)
+_KEYS_AFTER = _KEYS.where(instances.c.id > bindparam("after"))
 _ON_HOST = (
     sa.select(*COLUMNS).where(instances.c.host == bindparam("on_host"), live()).order_by(instances.c.id)
 )
@@ -143,6 +153,25 @@ async def list_in_task(
     """(id, version) of instances in these tasks, oldest first: cheap enough to ask every few milliseconds."""
     parameters = {"tasks": [task.value for task in task_states], "maximum": limit}
     return await db.read(lambda conn: [(row.id, row.version) for row in conn.execute(_IN_TASK, parameters)])
+
+
+async def list_keys(db: Database, after_id: str | None = None, limit: int = 1000) -> list[InstanceKey]:
+    """As `list_live`, with only what tells whether its resources should be there."""
+    statement, parameters = _KEYS if after_id is None else _KEYS_AFTER, {"maximum": limit, "after": after_id}
+
+    def query(conn: sa.Connection) -> list[InstanceKey]:
+        return [
+            InstanceKey(
+                row.id,
+                row.namespace,
+                row.name,
+                row.host,
+                TaskState(row.task_state) if row.task_state else None,
+            )
+            for row in conn.execute(statement, parameters)
+        ]
+
+    return await db.read(query)
 
 
 async def count_by_state(db: Database) -> dict[tuple[VmState, TaskState | None], int]:
@@ -269,17 +298,19 @@ async def begin_task(
     *,
     expected_task_state: TaskState | None = None,
     action: str | None = None,
+    request: Json | None = None,
     request_id: str | None = None,
 ) -> InstanceRecord:
     """Start to do something: `action` (Nova's name: stop, start, reboot …) opens an entry of the history.
 
-    Without `action` the one that is running goes on. Raises InstanceNotFound, ConcurrentUpdate.
+    Without `action` the one that is running goes on. `request`: what the user asks for from now on, where the
+    task comes from an edit of the spec. Raises InstanceNotFound, ConcurrentUpdate.
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
         record = load_in_task(conn, instance_id, version, expected_task_state)
         moment = now()
-        changes: dict[str, Any] = {"task_state": task_state}
+        changes: dict[str, Any] = {"task_state": task_state, **_new_request(request)}
         if action is not None:
             changes["action_id"] = history.start_action(conn, instance_id, action, request_id, moment)
             changes["request_id"] = request_id
@@ -300,9 +331,11 @@ async def finish_task(
     power_state: PowerState,
     launched: bool = False,
     reboot_generation: int | None = None,
+    request: Json | None = None,
 ) -> InstanceRecord:
     """It is done: no task, these states, no fault. `launched`: the machine has just been made and started.
 
+    `request`: where it ended otherwise than the user had asked, what the spec is to say from now on.
     Raises InstanceNotFound, ConcurrentUpdate.
     """
 
@@ -314,6 +347,7 @@ async def finish_task(
             "task_state": None,
             "power_state": power_state,
             "action_id": None,
+            **_new_request(request),
         }
         if vm_state is not VmState.ERROR:
             changes |= {"fault_code": None, "fault_message": None, "fault_at": None}
@@ -340,6 +374,7 @@ async def abandon_task(
     message: str,
     power_state: PowerState | None = None,
     reboot_generation: int | None = None,
+    request: Json | None = None,
 ) -> InstanceRecord:
     """It could not be done and the instance is as it was: no task, same vm_state, the action says Error.
 
@@ -349,7 +384,7 @@ async def abandon_task(
     def transaction(conn: sa.Connection) -> InstanceRecord:
         record = load_in_task(conn, instance_id, version, expected_task_state)
         moment = now()
-        changes: dict[str, Any] = {"task_state": None, "action_id": None}
+        changes: dict[str, Any] = {"task_state": None, "action_id": None, **_new_request(request)}
         if power_state is not None:
             changes["power_state"] = power_state
         if reboot_generation is not None:
@@ -362,25 +397,37 @@ async def abandon_task(
 
 
 async def record_power(
-    db: Database, instance_id: str, version: int, *, vm_state: VmState, power_state: PowerState
+    db: Database,
+    instance_id: str,
+    version: int,
+    *,
+    vm_state: VmState,
+    power_state: PowerState,
+    request: Json | None = None,
 ) -> InstanceRecord:
     """The machine changed without being asked to (somebody used the hypervisor, the guest shut down).
 
-    Leaves a running task alone. Raises InstanceNotFound, ConcurrentUpdate.
+    `request`: what the spec is to say from now on. Leaves a running task alone. Raises InstanceNotFound,
+    ConcurrentUpdate.
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
         record = load_expected(conn, instance_id, version)
-        if (record.vm_state, record.power_state) == (vm_state, power_state):
+        changes: dict[str, Any] = {"vm_state": vm_state, "power_state": power_state, **_new_request(request)}
+        if all(getattr(record, name) == value for name, value in changes.items()):
             return record
         moment = now()
         if record.vm_state != vm_state:
             message = f"The hypervisor reports {power_state.value}: {record.vm_state} became {vm_state}."
             action_id = history.start_action(conn, instance_id, "power-sync", None, moment)
             history.finish_action(conn, action_id, moment, message=message)
-        return compare_and_set(conn, record, moment=moment, vm_state=vm_state, power_state=power_state)
+        return compare_and_set(conn, record, moment=moment, **changes)
 
     return await db.run(transaction)
+
+
+def _new_request(request: Json | None) -> dict[str, Any]:
+    return {} if request is None else {"request": request}
 
 
 # --- going wrong -----------------------------------------------------------------------------------------
@@ -548,7 +595,7 @@ async def begin_delete(
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
-        record = find(conn, instance_id)
+        record = find(conn, instance_id, lock=True)  # no version to lose against
         if record is None:
             raise InstanceNotFound(instance_id)
         if record.is_deleted or record.task_state is TaskState.DELETING:
@@ -578,7 +625,7 @@ async def finish_delete(db: Database, instance_id: str) -> InstanceRecord:
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
-        record = find(conn, instance_id)
+        record = find(conn, instance_id, lock=True)  # no version to lose against
         if record is None:
             raise InstanceNotFound(instance_id)
         if record.is_deleted:

@@ -94,6 +94,17 @@ class KeyPairRecord:
     public_key: str
 
 
+@dataclass(frozen=True)
+class InstanceKey:
+    """Which instance, and where: enough to see whether its resources are there."""
+
+    id: str
+    namespace: str
+    name: str
+    host: str | None
+    task_state: TaskState | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class NewInstance:
     """What `instances.register` takes."""

@@ -1,0 +1,1 @@
+"""The `cairn` command: a subcommand per process, and the commands for people."""

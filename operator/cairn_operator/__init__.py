@@ -1,0 +1,1 @@
+"""The operator: `conductor/` drives instances, `scheduler/` places them, `mirrors/` takes in the rest."""

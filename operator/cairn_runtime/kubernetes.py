@@ -93,6 +93,11 @@ class Kubernetes:
             headers={"User-Agent": "cairn"},
         )
 
+    @property
+    def is_open(self) -> bool:
+        """Whether `open` has succeeded."""
+        return self._session is not None
+
     async def close(self) -> None:
         """Close the session."""
         if self._session is not None:
@@ -209,3 +214,14 @@ def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     return context
+
+
+def merge_diff(before: Body, after: Body) -> Body:
+    """The merge patch (RFC 7386) that turns `before` into `after`; empty where they are the same."""
+    patch: Body = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        old = before.get(name)
+        if old == value:
+            continue
+        patch[name] = merge_diff(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return patch

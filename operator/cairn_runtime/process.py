@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 import sys
@@ -52,6 +53,25 @@ async def _run(name: str, settings: Loaded, main: Main[Loaded]) -> int:
         return 1
     finally:
         await server.stop()
+
+
+async def wait_for(
+    what: str,
+    probe: Callable[[], Awaitable[object]],
+    errors: tuple[type[Exception], ...],
+    stop: asyncio.Event,
+) -> None:
+    """Call `probe` until it raises none of `errors`, or `stop` is set: what a process needs may be late."""
+    delay = 0.1
+    while not stop.is_set():
+        try:
+            await probe()
+            return
+        except errors as error:
+            structlog.get_logger().info("process.waiting", for_=what, error=str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), delay)
+        delay = min(delay * 2, 2.0)
 
 
 def describe(error: ValidationError) -> str:

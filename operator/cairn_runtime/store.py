@@ -35,9 +35,9 @@ class Store(Generic[Kind]):
     def __contains__(self, key: Key) -> bool:
         return key in self._bodies
 
-    def keys(self) -> Iterable[Key]:
-        """The keys of all objects."""
-        return self._bodies.keys()
+    def __iter__(self) -> Iterator[Key]:
+        """The keys of all objects; safe against changes while iterating."""
+        return iter(list(self._bodies))
 
     def on_change(self, listener: Listener) -> None:
         """Call `listener` with the key of every object that appears, changes or goes."""

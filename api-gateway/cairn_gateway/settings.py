@@ -1,0 +1,23 @@
+"""The gateway's settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from cairn_runtime.settings import DatabaseSettings, ProcessSettings, Section
+
+
+class GatewaySettings(Section):
+    """Where clients reach it."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = Field(8774, ge=0, le=65535)
+    """Nova's own port; 0 takes a free one."""
+
+
+class GatewayProcessSettings(ProcessSettings):
+    """cairn gateway: the APIs for OpenStack and EC2 clients."""
+
+    database: DatabaseSettings = DatabaseSettings()
+    gateway: GatewaySettings = GatewaySettings()

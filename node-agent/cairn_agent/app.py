@@ -1,0 +1,103 @@
+"""`cairn agent`: the process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from cairn_agent.drivers.api import DriverError, MachineEvent
+from cairn_agent.drivers.load import load_driver
+from cairn_agent.heartbeat import Heartbeat
+from cairn_agent.reconciler import GuestReconciler
+from cairn_agent.settings import AgentProcessSettings
+from cairn_crds import Guest
+from cairn_crds.guest import node_namespace
+from cairn_runtime.health import Health
+from cairn_runtime.kubernetes import Kubernetes, KubernetesError
+from cairn_runtime.process import run_process, wait_for
+from cairn_runtime.store import Store
+from cairn_runtime.watching import Watches
+
+log = structlog.get_logger()
+
+
+def main(arguments: list[str]) -> int:
+    """Run until told to stop."""
+    return run_process("agent", AgentProcessSettings, arguments, run)
+
+
+async def run(settings: AgentProcessSettings, health: Health, stop: asyncio.Event) -> None:
+    """Start everything, wait for `stop`, end in the reverse order. Machines run on."""
+    agent = Agent(settings)
+    agent.add_checks(health)
+    try:
+        await agent.start(stop)
+        await stop.wait()
+    finally:
+        await agent.stop()
+
+
+class Agent:
+    """One agent: its driver, its watch on the Guests of its nodes, its reports."""
+
+    def __init__(self, settings: AgentProcessSettings) -> None:
+        own = settings.agent
+        self._nodes = own.nodes
+        self._kubernetes = Kubernetes(settings.kubernetes)
+        driver_settings = settings.fake if own.driver == "fake" else settings.libvirt
+        self.driver = load_driver(own.driver, driver_settings)
+        self._guests = Store(Guest)
+        self._reconciler = GuestReconciler(own, self._kubernetes, self.driver, self._guests)
+        self._heartbeat = Heartbeat(own, self._kubernetes, self.driver, self._guests, self._reconciler.queue)
+        self._watches = Watches(
+            self._kubernetes, [self._guests], namespaces=[node_namespace(node) for node in own.nodes]
+        )
+        self._started = False
+
+    def add_checks(self, health: Health) -> None:
+        """What has to be so for this process to be ready, and to be healthy."""
+        health.add_live("watches", self._watches.check_live)
+        health.add_ready("started", self._check_started)
+        health.add_ready("hypervisor", self._check_hypervisor)
+        health.add_ready("kubernetes", self._check_kubernetes)
+
+    async def start(self, stop: asyncio.Event) -> None:
+        """Connect to both sides, take stock, go to work."""
+        await self._kubernetes.open()
+        await wait_for("API server", self._watches.resync, (KubernetesError,), stop)
+        await wait_for("hypervisor", self._open_driver, (DriverError,), stop)
+        if stop.is_set():
+            return
+        await self._reconciler.queue.start()
+        self._guests.on_change(self._reconciler.queue.add)
+        await self._watches.start()
+        await self._heartbeat.start()
+        self._started = True
+        log.info("agent.started", nodes=self._nodes, guests=len(self._guests))
+
+    async def stop(self) -> None:
+        """Let running calls end, disconnect."""
+        self._started = False
+        if self._kubernetes.is_open:
+            await self._heartbeat.stop()
+            await self._watches.stop()
+            await self._reconciler.queue.stop(grace=30.0)
+        await self.driver.close()
+        await self._kubernetes.close()
+
+    async def _open_driver(self) -> None:
+        await self.driver.open(self._take_event)
+
+    def _take_event(self, event: MachineEvent) -> None:
+        self._reconciler.queue.add((node_namespace(event.node), event.instance_id))
+
+    async def _check_started(self) -> str | None:
+        return None if self._started else "still starting"
+
+    async def _check_hypervisor(self) -> str | None:
+        return None if await self.driver.healthy() else "the hypervisor does not answer"
+
+    async def _check_kubernetes(self) -> str | None:
+        await self._kubernetes.version()
+        return None

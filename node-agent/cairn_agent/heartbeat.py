@@ -1,0 +1,150 @@
+"""What the agent says of its nodes, and how it notices what nobody told it.
+
+One write per node and heartbeat; between them the hypervisor is asked for all its machines, and those
+whose state is not what their Guest says are looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from cairn_agent.drivers.api import Driver, DriverError, Inventory
+from cairn_agent.metrics import MACHINES, UNCLAIMED, timed
+from cairn_agent.settings import AgentSettings
+from cairn_crds import ComputeNode, ComputeNodeStatus, Condition, ConditionStatus, Guest
+from cairn_crds.guest import node_namespace
+from cairn_runtime.kubernetes import Kubernetes, KubernetesError
+from cairn_runtime.store import Store
+from cairn_runtime.workqueue import WorkQueue
+
+log = structlog.get_logger()
+
+
+class Heartbeat:
+    """The reports and sweeps of one agent."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        kubernetes: Kubernetes,
+        driver: Driver,
+        guests: Store[Guest],
+        queue: WorkQueue[tuple[str, str]],
+    ) -> None:
+        self._settings = settings
+        self._kubernetes = kubernetes
+        self._driver = driver
+        self._guests = guests
+        self._queue = queue
+        self._unclaimed: dict[str, list[str]] = {}
+        self._up_since: dict[str, datetime] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Report every node once, then keep going. Raises KubernetesError where a report is refused."""
+        for node in self._settings.nodes:
+            await self.sweep(node)
+        await asyncio.gather(*(self.report(node) for node in self._settings.nodes))
+        self._tasks = [
+            *(asyncio.create_task(self._report_forever(node)) for node in self._settings.nodes),
+            asyncio.create_task(self._sweep_forever()),
+            asyncio.create_task(self._tidy_forever()),
+        ]
+
+    async def stop(self) -> None:
+        """End the loops."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def report(self, node: str) -> None:
+        """Write what the node has, and that it is alive."""
+        inventory = await self._driver.inventory(node)
+        now = datetime.now(UTC)
+        since = self._up_since.setdefault(node, now)
+        status = _status(inventory, now, since, self._unclaimed.get(node, []))
+        await self._kubernetes.patch(ComputeNode, node, None, {"status": status}, "status")
+
+    async def sweep(self, node: str) -> None:
+        """Compare the hypervisor's machines with the Guests."""
+        with timed("machines"):
+            machines = await self._driver.machines(node)
+        namespace = node_namespace(node)
+        unclaimed = []
+        for machine in machines:
+            guest = self._guests.get(namespace, machine.instance_id)
+            if guest is None:
+                unclaimed.append(machine.instance_id)
+            elif not guest.spec.absent and guest.status.power_state is not machine.power_state:
+                self._queue.add((namespace, machine.instance_id))
+        here = {machine.instance_id for machine in machines}
+        for key, body in self._guests.bodies():
+            if key[0] == namespace and key[1] not in here and body["status"].get("phase") == "Ready":
+                self._queue.add(key)
+        self._unclaimed[node] = sorted(unclaimed)
+        MACHINES.labels(node).set(len(machines))
+        UNCLAIMED.labels(node).set(len(unclaimed))
+
+    async def _report_forever(self, node: str) -> None:
+        pause = self._settings.heartbeat_seconds
+        # Many nodes in one agent do not all report at the same moment.
+        await asyncio.sleep(pause * (1 + 0.2 * random.random()))  # noqa: S311
+        while True:
+            try:
+                await self.report(node)
+            except (KubernetesError, DriverError) as error:
+                log.warning("heartbeat.failed", node=node, error=str(error))
+            await asyncio.sleep(pause)
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.sweep_seconds)
+            for node in self._settings.nodes:
+                try:
+                    await self.sweep(node)
+                except DriverError as error:
+                    log.warning("sweep.failed", node=node, error=str(error))
+
+    async def _tidy_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.tidy_seconds)
+            for node in self._settings.nodes:
+                namespace = node_namespace(node)
+                keep = {name for where, name in self._guests if where == namespace}
+                try:
+                    with timed("sweep"):
+                        await self._driver.sweep(node, keep)
+                except DriverError as error:
+                    log.warning("tidy.failed", node=node, error=str(error))
+
+
+def _status(inventory: Inventory, now: datetime, since: datetime, unclaimed: list[str]) -> dict[str, Any]:
+    condition = Condition(
+        type="Up",
+        status=ConditionStatus.TRUE,
+        reason="AgentReports",
+        message="The agent reports.",
+        last_transition_time=since,
+    )
+    status = ComputeNodeStatus(
+        hypervisor_type=inventory.hypervisor_type,
+        hypervisor_version=inventory.hypervisor_version,
+        hostname=inventory.hostname,
+        architecture=inventory.architecture,
+        vcpus=inventory.vcpus,
+        memory_mib=inventory.memory_mib,
+        disk_gib=inventory.disk_gib,
+        cpu_model=inventory.cpu_model,
+        traits=sorted(inventory.traits),
+        capabilities=dict(inventory.capabilities),
+        metrics=dict(inventory.metrics),
+        heartbeat_time=now,
+        unclaimed_machines=unclaimed,
+        conditions=[condition],
+    )
+    return status.to_api()

@@ -1,0 +1,233 @@
+"""Brings one Guest and its machine together: decide, do, report.
+
+The Guest's status is written when it changes, once for a quick boot. A driver error becomes the status'
+fault; one that may pass is tried again with back-off, a permanent one waits for another spec.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from cairn_agent.converge import (
+    Call,
+    Enforce,
+    Missing,
+    Refuse,
+    Remove,
+    Report,
+    Spawn,
+    Wait,
+    decide,
+    power_calls,
+)
+from cairn_agent.drivers.api import Driver, DriverError, MachineState, Step
+from cairn_agent.metrics import DRIVER_FAILURES, timed
+from cairn_agent.settings import AgentSettings
+from cairn_crds import Guest, GuestStatus
+from cairn_crds.guest import GuestFault, GuestPhase
+from cairn_crds.instance import PowerState
+from cairn_runtime.kubernetes import Conflict, Kubernetes, KubernetesError, NotFound, merge_diff
+from cairn_runtime.logs import log_context
+from cairn_runtime.store import Key, Store
+from cairn_runtime.workqueue import WorkQueue
+
+log = structlog.get_logger()
+NODE_PREFIX = "cairn-node-"
+
+
+class GuestReconciler:
+    """The Guests' queue and what is done for each."""
+
+    def __init__(
+        self, settings: AgentSettings, kubernetes: Kubernetes, driver: Driver, guests: Store[Guest]
+    ) -> None:
+        self._settings = settings
+        self._kubernetes = kubernetes
+        self._driver = driver
+        self._guests = guests
+        self.queue: WorkQueue[Key] = WorkQueue(
+            "guests",
+            self.reconcile,
+            concurrency=settings.concurrency,
+            longest_delay=30.0,
+            expected=(KubernetesError, DriverError),
+        )
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One look at one Guest."""
+        guest = self._guests.get(*key)
+        if guest is None:
+            self.queue.forget(key)
+            return None
+        with log_context(instance_id=guest.instance_id, node=node_of(key)):
+            try:
+                await self._converge(guest, node_of(key))
+            except DriverError as error:
+                await self._report_fault(guest, error)
+                if not error.permanent:
+                    raise
+        return None
+
+    async def _converge(self, guest: Guest, node: str) -> None:
+        instance_id = guest.instance_id
+        machine = await self._driver.get(node, instance_id)
+        match decide(guest, machine):
+            case Remove():
+                await self._remove(guest, node)
+            case Wait():
+                return
+            case Missing():
+                await self._report(guest, phase=GuestPhase.MISSING, power_state=PowerState.NO_STATE)
+            case Refuse():
+                log.error("guest.stale_epoch", epoch=guest.spec.fencing_epoch)
+            case Spawn():
+                await self._spawn(guest, node)
+                await self._enforce(guest, node, reboot=False)
+            case Enforce(reboot):
+                await self._enforce(guest, node, reboot=reboot)
+            case Report():
+                await self._report_machine(guest, machine)
+
+    async def _remove(self, guest: Guest, node: str) -> None:
+        with timed("destroy"):
+            await self._driver.destroy(node, guest.instance_id)
+        log.info("guest.removed")
+        try:
+            await self._kubernetes.delete(
+                Guest, guest.metadata.name, guest.metadata.namespace, uid=guest.metadata.uid
+            )
+        except (NotFound, Conflict):
+            return
+
+    async def _spawn(self, guest: Guest, node: str) -> None:
+        log.info("guest.spawning", image=guest.spec.image.name)
+        async with self._reported_steps(guest) as report, _timed_async("spawn"):
+            await self._driver.spawn(node, guest.instance_id, guest.spec, report)
+
+    @asynccontextmanager
+    async def _reported_steps(self, guest: Guest) -> AsyncIterator[Any]:
+        """Collects the steps of a spawn, and writes them once it has lasted."""
+        current: list[Step] = []
+        changed = asyncio.Event()
+
+        async def report(step: Step) -> None:
+            current[:] = [step]
+            changed.set()
+
+        async def write_slow_steps() -> None:
+            await asyncio.sleep(self._settings.patience_seconds)
+            while True:
+                await changed.wait()
+                changed.clear()
+                if current:
+                    status = guest.status.model_copy(
+                        update={"phase": GuestPhase.SPAWNING, "step": current[0], "fault": None}
+                    )
+                    await self._write(guest, status)
+
+        writer = asyncio.create_task(write_slow_steps())
+        try:
+            yield report
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _enforce(self, guest: Guest, node: str, *, reboot: bool) -> None:
+        instance_id = guest.instance_id
+        if reboot:
+            with timed("reboot"):
+                await self._driver.reboot(node, instance_id, guest.spec.reboot.type)
+        machine = await self._driver.get(node, instance_id)
+        observed = machine.power_state if machine else PowerState.NO_STATE
+        for call in power_calls(observed, guest.spec.power_state):
+            await self._call(call, node, instance_id)
+        machine = await self._driver.get(node, instance_id)
+        await self._report_machine(guest, machine, reached=True)
+
+    async def _call(self, call: Call, node: str, instance_id: str) -> None:
+        driver = self._driver
+        with timed(call):
+            match call:
+                case Call.POWER_ON:
+                    await driver.power_on(node, instance_id)
+                case Call.POWER_OFF:
+                    await driver.power_off(node, instance_id, self._settings.graceful_seconds)
+                case Call.PAUSE:
+                    await driver.pause(node, instance_id)
+                case Call.SUSPEND:
+                    await driver.suspend(node, instance_id)
+
+    async def _report_machine(
+        self, guest: Guest, machine: MachineState | None, *, reached: bool = False
+    ) -> None:
+        restored = guest.spec.launched and guest.status.spec_generation == 0
+        reached = reached or restored
+        await self._report(
+            guest,
+            phase=GuestPhase.READY if machine else GuestPhase.MISSING,
+            step=None,
+            power_state=machine.power_state if machine else PowerState.NO_STATE,
+            reboot_generation=guest.spec.reboot.generation if reached else guest.status.reboot_generation,
+            spec_generation=guest.metadata.generation if reached else guest.status.spec_generation,
+            started_at=guest.status.started_at or datetime.now(UTC),
+            fault=None,
+        )
+
+    async def _report_fault(self, guest: Guest, error: DriverError) -> None:
+        DRIVER_FAILURES.labels("any", error.reason).inc()
+        log.warning("guest.fault", reason=error.reason, error=str(error), permanent=error.permanent)
+        fault = GuestFault(
+            reason=error.reason,
+            message=str(error)[:1024],
+            permanent=error.permanent,
+            spec_generation=guest.metadata.generation,
+        )
+        machine = None
+        if guest.status.phase is GuestPhase.READY:
+            machine = await self._driver.get(node_of_namespace(guest), guest.instance_id)
+        update: dict[str, Any] = {"fault": fault}
+        if machine is not None:
+            update["power_state"] = machine.power_state
+        else:
+            update["phase"] = GuestPhase.FAILED
+        await self._report(guest, **update)
+
+    async def _report(self, guest: Guest, **update: Any) -> None:
+        await self._write(guest, guest.status.model_copy(update=update))
+
+    async def _write(self, guest: Guest, status: GuestStatus) -> None:
+        metadata = guest.metadata
+        current = self._guests.get(metadata.namespace or "", metadata.name)
+        before = current.status if current and current.metadata.uid == metadata.uid else guest.status
+        patch = merge_diff(before.to_api(), status.to_api())
+        if not patch:
+            return
+        try:
+            body = await self._kubernetes.patch(
+                Guest, metadata.name, metadata.namespace, {"status": patch}, "status"
+            )
+        except NotFound:
+            return
+        self._guests.put(body)
+
+
+def node_of(key: Key) -> str:
+    """The node whose namespace it is."""
+    return key[0].removeprefix(NODE_PREFIX)
+
+
+def node_of_namespace(guest: Guest) -> str:
+    """The node that the Guest is on."""
+    return node_of((guest.metadata.namespace or "", guest.metadata.name))
+
+
+@asynccontextmanager
+async def _timed_async(call: str) -> AsyncIterator[None]:
+    with timed(call):
+        yield

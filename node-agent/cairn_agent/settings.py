@@ -1,0 +1,40 @@
+"""The agent's settings."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+from pydantic import Field
+
+from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings
+from cairn_runtime.settings import ProcessSettings, Section
+
+
+class AgentSettings(Section):
+    """Which nodes, and how."""
+
+    driver: str = "libvirt"
+    """libvirt or fake."""
+    nodes: list[str] = Field(default_factory=lambda: [socket.gethostname()])
+    """The ComputeNodes that this agent serves; this host's name when left out. One, for libvirt."""
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    """Guests worked on at the same time."""
+    heartbeat_seconds: Annotated[float, Field(ge=1)] = 10.0
+    """Between two reports on a node (the only writes of an idle agent)."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """How often the hypervisor is asked for all its machines, for what no event told of."""
+    tidy_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """How often files that nothing refers to are removed."""
+    graceful_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """How long a guest may take to shut down before the plug is pulled (Nova: `shutdown_timeout`)."""
+    patience_seconds: Annotated[float, Field(ge=0)] = 1.0
+    """A spawn that takes longer than this reports its steps."""
+
+
+class AgentProcessSettings(ProcessSettings):
+    """cairn agent: runs the machines of one host (or of several, with drivers that serve several)."""
+
+    agent: AgentSettings = AgentSettings()
+    libvirt: LibvirtSettings = LibvirtSettings()
+    fake: FakeSettings = FakeSettings()

@@ -1,0 +1,55 @@
+"""`cairn`: which subcommand is which module. Each imports only what it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+Command = Callable[[list[str]], int]
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("cairn_local.commands:up", "set up and start everything on this machine, boot the example"),
+    "down": ("cairn_local.commands:down", "stop what `up` started; instances and data stay"),
+    "clean": ("cairn_local.commands:clean", "stop everything and remove all of its data"),
+    "status": ("cairn_local.commands:status", "what runs on this machine, and whether it is ready"),
+    "console": ("cairn_local.access:console", "an instance's console log; -f attaches to its serial console"),
+    "ssh": ("cairn_local.access:ssh", "ssh into an instance's guest"),
+    "port-forward": ("cairn_local.access:port_forward", "a local port that leads to a guest's port"),
+    "db": ("cairn_cli.database:main", "upgrade: bring the database schema up to date"),
+    "conductor": ("cairn_operator.conductor.app:main", "process: drives instances"),
+    "scheduler": ("cairn_operator.scheduler.app:main", "process: chooses hosts"),
+    "agent": ("cairn_agent.app:main", "process: runs the machines of a host"),
+    "gateway": ("cairn_gateway.app:main", "process: the OpenStack and EC2 APIs"),
+}
+
+
+def main() -> None:
+    """Find the subcommand and run it."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(usage())
+        sys.exit(0 if arguments else 2)
+    name, rest = arguments[0], arguments[1:]
+    if name in ("--version", "version"):
+        from importlib.metadata import version
+
+        sys.stdout.write(f"cairn {version('cairn')}\n")
+        sys.exit(0)
+    if name not in COMMANDS:
+        sys.stderr.write(f"cairn: there is no command '{name}'\n\n{usage()}")
+        sys.exit(2)
+    sys.exit(_load(COMMANDS[name][0])(rest))
+
+
+def usage() -> str:
+    """The list of subcommands."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_target, text) in COMMANDS.items()]
+    return "usage: cairn COMMAND [OPTIONS]   (cairn COMMAND --help for its options)\n\n" + "\n".join(lines) + "\n"
+
+
+def _load(target: str) -> Command:
+    module, _, function = target.partition(":")
+    command: Command = getattr(import_module(module), function)
+    return command

@@ -1,0 +1,147 @@
+"""What the user changed since the row was written, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from cairn_crds import Instance
+from cairn_crds.instance import DesiredPower
+from cairn_database import InstanceRecord, QuotaExceeded, VmState, instances
+from cairn_operator.conductor.power import DESIRED, power_task, reboot_task
+from cairn_operator.conductor.resolve import Refusal, frozen_changes, resolve
+from cairn_operator.conductor.scope import Scope
+
+log = structlog.get_logger()
+
+
+async def apply_edits(scope: Scope) -> bool:
+    """Bring spec and row together: edits become tasks, what cannot follow is refused in a condition.
+
+    `metadata.generation` tells who is ahead. A newer generation than the row has seen is the user's
+    word; with the same one the row is ahead (the guest was stopped on its host, or through the API), and
+    the spec is made to say so.
+    """
+    instance, record = scope.instance, scope.record
+    if instance is None or record is None or scope.is_deleting:
+        return True
+    if record.vm_state is VmState.ERROR and record.host is None:
+        return await _try_again(scope, instance, record)
+    _refuse_frozen(scope, instance, record)
+    if record.task_state is not None:
+        return True
+    if instance.metadata.generation > record.request.get("generation", 0):
+        await _follow_spec(scope, instance, record)
+    elif instance.spec.power_state != record.request["spec"]["powerState"]:
+        await _follow_row(scope, instance, record)
+    if scope.record is not None and scope.record.task_state is None:
+        await _reboot(scope, instance, scope.record)
+    return True
+
+
+def _refuse_frozen(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
+    fields = frozen_changes(instance.spec.to_api(), record.request["spec"])
+    if not fields:
+        return
+    was = record.request["spec"]
+    shown = ", ".join(f"spec.{name} (built with {was.get(name, 'none')!r})" for name in fields)
+    scope.refusal = Refusal(
+        "FieldImmutable",
+        f"This cannot change once the instance has been made: {shown}. Set it back, or make another "
+        "instance. Everything else in the spec is followed.",
+    )
+
+
+async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
+    request = _with_changes(record, instance)
+    task = power_task(record.vm_state, instance.spec.power_state)
+    if task is not None:
+        scope.record = await instances.begin_task(
+            scope.env.db, record.id, record.version, task, request=request
+        )
+    else:
+        scope.record = await instances.update_request(
+            scope.env.db, record.id, record.version, request=request
+        )
+
+
+async def _follow_row(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
+    wanted = record.request["spec"]["powerState"]
+    patch = {
+        "metadata": {"resourceVersion": instance.metadata.resource_version},
+        "spec": {"powerState": wanted},
+    }
+    body = await scope.env.kubernetes.patch(
+        Instance, instance.metadata.name, instance.metadata.namespace, patch
+    )
+    scope.env.instances.put(body)
+    scope.instance = Instance.from_api(body)
+    request = {**record.request, "generation": body["metadata"]["generation"]}
+    scope.record = await instances.update_request(scope.env.db, record.id, record.version, request=request)
+
+
+async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
+    wanted = instance.spec.reboot
+    if wanted.generation <= record.reboot_generation:
+        return
+    task = reboot_task(record.vm_state, wanted.type)
+    if task is None:
+        scope.refusal = scope.refusal or Refusal(
+            "RebootRefused",
+            f"Cannot reboot the instance while it is in vm_state {record.vm_state}. Set spec.powerState: "
+            "Running first, or spec.reboot.type: Hard.",
+        )
+        return
+    request = _with_changes(record, instance, reboot=wanted.to_api(), power=DesiredPower.RUNNING)
+    scope.record = await instances.begin_task(scope.env.db, record.id, record.version, task, request=request)
+
+
+def _with_changes(
+    record: InstanceRecord,
+    instance: Instance,
+    reboot: dict[str, Any] | None = None,
+    power: DesiredPower | None = None,
+) -> dict[str, Any]:
+    """The row's request with what may change taken from the spec; the generation is then seen."""
+    spec = dict(record.request["spec"])
+    spec["metadata"] = instance.spec.metadata
+    spec["powerState"] = power or instance.spec.power_state
+    if reboot is not None:
+        spec["reboot"] = reboot
+    return {**record.request, "spec": spec, "generation": instance.metadata.generation}
+
+
+def with_power(record: InstanceRecord, vm_state: VmState) -> dict[str, Any]:
+    """The row's request after somebody else brought the machine into `vm_state`."""
+    spec = {**record.request["spec"], "powerState": DESIRED[vm_state]}
+    return {**record.request, "spec": spec}
+
+
+async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -> bool:
+    """In error before any machine was made: mended input, or new hosts, start it anew."""
+    try:
+        resolved = resolve(instance, scope.env.catalog)
+    except Refusal as refusal:
+        scope.refusal = refusal
+        scope.env.blocked.add(scope.key)
+        return True
+    more_room = bool(record.placement_message) and scope.env.capacity_changed_at > record.updated_at
+    if resolved.builds_the_same(record) and not more_room:
+        return True
+    try:
+        scope.record = await instances.retry(
+            scope.env.db,
+            record.id,
+            record.version,
+            request=resolved.request,
+            flavor=resolved.flavor,
+            image=resolved.image,
+            key_pair=resolved.key_pair,
+        )
+    except QuotaExceeded as error:
+        scope.refusal = Refusal("QuotaExceeded", str(error))
+        return True
+    scope.env.blocked.discard(scope.key)
+    scope.env.events.normal(instance, "Retrying", "The cause of the failure has changed: building again.")
+    return True

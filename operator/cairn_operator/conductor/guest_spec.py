@@ -1,0 +1,85 @@
+"""What the host is told: the Guest that a row stands for. A pure function of the row, so that a Guest
+that was lost comes back the same."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from typing import Any
+
+from cairn_crds import Guest, GuestSpec, InstanceSpec, Metadata
+from cairn_crds.guest import GuestConfig, GuestImage, GuestNetwork, InstanceReference, node_namespace
+from cairn_database import InstanceRecord, InterfaceRecord
+
+DEFAULT_ZONE = "nova"
+
+
+def build_guest(record: InstanceRecord, *, absent: bool = False) -> Guest:
+    """The Guest of `record`, which has a host. `absent`: the one that tells the host to remove it."""
+    if record.host is None:
+        raise ValueError(f"instance {record.id} has no host")
+    return Guest(
+        metadata=Metadata(name=record.id, namespace=node_namespace(record.host)),
+        spec=build_spec(record, absent=absent),
+    )
+
+
+def build_spec(record: InstanceRecord, *, absent: bool = False) -> GuestSpec:
+    """The machine that `record` stands for."""
+    spec = InstanceSpec.model_validate(record.request["spec"])
+    flavor, image = record.flavor, record.image
+    return GuestSpec(
+        instance=InstanceReference(namespace=record.namespace, name=record.name, project=record.project),
+        absent=absent,
+        launched=record.launched_at is not None,
+        fencing_epoch=record.fencing_epoch,
+        power_state=spec.power_state,
+        reboot=spec.reboot,
+        vcpus=flavor["vcpus"],
+        memory_mib=flavor["memoryMiB"],
+        root_disk_gib=flavor.get("diskGiB", 0),
+        ephemeral_disk_gib=flavor.get("ephemeralGiB", 0),
+        swap_mib=flavor.get("swapMiB", 0),
+        image=GuestImage(
+            name=image["name"],
+            url=image["url"],
+            sha256=image["sha256"],
+            disk_format=image.get("diskFormat", "qcow2"),
+            properties=image.get("properties", {}),
+        ),
+        networks=[
+            _network(interface, record.request["networks"][interface.ordinal])
+            for interface in record.interfaces
+        ],
+        config=GuestConfig(
+            config_drive=spec.config_drive,
+            hostname=spec.hostname or record.name.replace(".", "-")[:63].strip("-"),
+            availability_zone=record.availability_zone or DEFAULT_ZONE,
+            public_keys={record.key_pair.name: record.key_pair.public_key} if record.key_pair else {},
+            user_data_base64=_user_data(spec),
+            metadata=spec.metadata,
+        ),
+        extra_specs=flavor.get("extraSpecs", {}),
+    )
+
+
+def _user_data(spec: InstanceSpec) -> str | None:
+    if spec.user_data is not None:
+        return base64.b64encode(spec.user_data.encode()).decode()
+    return spec.user_data_base64
+
+
+def _network(interface: InterfaceRecord, network: dict[str, Any]) -> GuestNetwork:
+    cidr = ipaddress.ip_network(network["cidr"], strict=False)
+    gateway = network.get("gateway") or str(cidr[1])
+    return GuestNetwork(
+        network=interface.network,
+        network_id=network.get("id", ""),
+        cidr=str(cidr),
+        gateway=gateway,
+        dns=network.get("dns") or [gateway],
+        mtu=network.get("mtu", 1500),
+        bridge=network.get("bridge"),
+        mac=interface.mac,
+        address=interface.address,
+    )

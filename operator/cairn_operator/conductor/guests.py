@@ -1,0 +1,254 @@
+"""The Guest of an instance: kept as the row says, and its answer taken in."""
+
+from __future__ import annotations
+
+import structlog
+
+from cairn_crds import Guest
+from cairn_database import InstanceRecord, TaskState, VmState, instances
+from cairn_operator.conductor import metrics
+from cairn_operator.conductor.changes import with_power
+from cairn_operator.conductor.guest_spec import build_guest
+from cairn_operator.conductor.outcome import (
+    BuildFailed,
+    Drifted,
+    Finished,
+    Nothing,
+    TaskFailed,
+    Vanished,
+    judge,
+)
+from cairn_operator.conductor.power import DESIRED
+from cairn_operator.conductor.scope import Scope
+from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
+
+log = structlog.get_logger()
+BEFORE_GUEST = (TaskState.SCHEDULING, TaskState.NETWORKING)
+"""Tasks in which nothing has been made on the host yet."""
+
+
+async def keep_guest(scope: Scope) -> bool:
+    """The Guest is there and says what the row says."""
+    record = scope.record
+    if record is None or record.host is None or scope.is_deleting or record.task_state in BEFORE_GUEST:
+        return True
+    if record.id in scope.env.retreating:
+        return True
+    await _write_guest(scope, record, absent=False)
+    return True
+
+
+async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) -> None:
+    wanted = build_guest(record, absent=absent)
+    namespace, name = wanted.metadata.namespace, wanted.metadata.name
+    guest = scope.guest
+    if guest is None or guest.metadata.deletion_timestamp is not None:
+        try:
+            body = await scope.env.kubernetes.create(Guest, wanted.manifest())
+        except AlreadyExists:
+            body = await scope.env.kubernetes.get(Guest, name, namespace)
+            scope.env.guests.put(body)
+            scope.after(0.1)
+            return
+        if record.launched_at is not None:
+            metrics.REPAIRS.labels("guest").inc()
+            log.warning("guest.restored", host=record.host)
+        scope.env.guests.put(body)
+        return
+    patch = merge_diff(guest.spec.to_api(), wanted.spec.to_api())
+    patch.pop("launched", None)  # says what was so when the Guest was made
+    if not patch:
+        return
+    versioned = {"metadata": {"resourceVersion": guest.metadata.resource_version}, "spec": patch}
+    scope.env.guests.put(await scope.env.kubernetes.patch(Guest, name, namespace, versioned))
+
+
+async def remove_guest(scope: Scope) -> bool:
+    """True once nothing of the machine is left on its host.
+
+    The host is told by `absent`; it deletes the Guest when the machine and its disks are gone. A Guest
+    that went without being seen to go is made once more, as absent: only the host knows what it has.
+    """
+    record, key = scope.record, scope.guest_key
+    if record is None or key is None or record.host is None:
+        return True
+    guest = scope.guest
+    if guest is not None and guest.spec.absent:
+        scope.env.removing.add(record.id)
+        return False
+    if guest is None:
+        if scope.env.guests.saw_deletion(key) and record.id in scope.env.removing:
+            scope.env.removing.discard(record.id)
+            return True
+        if not record.interfaces and record.request["networks"]:
+            return True  # claimed, but the host was never told
+    scope.env.removing.add(record.id)
+    try:
+        await _write_guest(scope, record, absent=True)
+    except NotFound:
+        return True  # the host's namespace is gone, and with it the host
+    return False
+
+
+async def take_outcome(scope: Scope) -> bool:
+    """What the host reports becomes what is recorded."""
+    record, guest = scope.record, scope.guest
+    if record is None or scope.is_deleting:
+        return True
+    if record.id in scope.env.retreating:
+        await _retreat(scope, record, scope.env.retreating[record.id])
+        return True
+    if guest is None:
+        return True
+    outcome = judge(record, guest, overdue=_overdue(scope, record))
+    match outcome:
+        case Nothing():
+            pass
+        case Finished():
+            await _finish(scope, record, outcome)
+        case Drifted():
+            await _take_drift(scope, record, outcome)
+        case BuildFailed():
+            scope.env.retreating[record.id] = outcome
+            _warn(scope, outcome.reason, f"Host {record.host}: {outcome.message}")
+            await _retreat(scope, record, outcome)
+        case TaskFailed():
+            await _give_up_task(scope, record, outcome)
+        case Vanished(message):
+            scope.record = await instances.fail(
+                scope.env.db, record.id, record.version, code=500, message=message, keep_host=True
+            )
+            _warn(scope, "MachineVanished", message)
+    return True
+
+
+def _overdue(scope: Scope, record: InstanceRecord) -> bool:
+    if record.task_state is None:
+        return False
+    settings = scope.env.settings
+    building = record.vm_state is VmState.BUILDING
+    limit = settings.build_timeout_seconds if building else settings.task_timeout_seconds
+    left = limit - (scope.now - record.updated_at).total_seconds()
+    if left > 0:
+        scope.after(left)
+    return left <= 0
+
+
+async def _finish(scope: Scope, record: InstanceRecord, outcome: Finished) -> None:
+    task = record.task_state
+    request = None
+    if outcome.vm_state is not _wanted_state(record, outcome):
+        request = with_power(record, outcome.vm_state)
+    scope.record = await instances.finish_task(
+        scope.env.db,
+        record.id,
+        record.version,
+        expected_task_state=task,
+        vm_state=outcome.vm_state,
+        power_state=outcome.power_state,
+        launched=outcome.launched,
+        reboot_generation=outcome.reboot_generation,
+        request=request,
+    )
+    metrics.TASKS.labels(str(task), "done").inc()
+    if scope.instance is None:
+        return
+    seconds = (scope.now - record.created_at).total_seconds()
+    if outcome.launched:
+        metrics.BOOT_PHASE_SECONDS.labels("total").observe(seconds)
+        metrics.BOOT_PHASE_SECONDS.labels("spawn").observe((scope.now - record.updated_at).total_seconds())
+        addresses = ", ".join(interface.address for interface in record.interfaces)
+        where = f" with {addresses}" if addresses else ""
+        message = (
+            f"{outcome.power_state} on host {record.host}{where}, {seconds:.1f} s after it was asked for."
+        )
+        scope.env.events.normal(scope.instance, "Launched", message)
+    else:
+        message = f"Task '{task}' is done: the instance is {outcome.vm_state}."
+        scope.env.events.normal(scope.instance, "TaskDone", message)
+
+
+def _wanted_state(record: InstanceRecord, outcome: Finished) -> VmState:
+    """The state that the request asks for, as far as power goes."""
+    for vm_state, desired in DESIRED.items():
+        if desired == record.request["spec"]["powerState"]:
+            return vm_state
+    return outcome.vm_state
+
+
+async def _take_drift(scope: Scope, record: InstanceRecord, outcome: Drifted) -> None:
+    scope.record = await instances.record_power(
+        scope.env.db,
+        record.id,
+        record.version,
+        vm_state=outcome.vm_state,
+        power_state=outcome.power_state,
+        request=with_power(record, outcome.vm_state),
+    )
+    message = (
+        f"The machine is {outcome.power_state} on host {record.host}, changed from outside of Cairn; "
+        "spec.powerState follows. Set it to have it otherwise."
+    )
+    _warn(scope, "PowerChangedOutside", message)
+    scope.after(0)
+
+
+async def _give_up_task(scope: Scope, record: InstanceRecord, outcome: TaskFailed) -> None:
+    """The machine is as it was: the row returns to that, and the spec says it again."""
+    if record.task_state is None:
+        return
+    scope.record = await instances.abandon_task(
+        scope.env.db,
+        record.id,
+        record.version,
+        expected_task_state=record.task_state,
+        message=outcome.message,
+        power_state=outcome.power_state,
+        reboot_generation=max(record.reboot_generation, record.request["spec"]["reboot"]["generation"]),
+        request=with_power(record, record.vm_state) if record.vm_state in DESIRED else None,
+    )
+    metrics.TASKS.labels(str(record.task_state), "failed").inc()
+    _warn(scope, outcome.reason, f"Task '{record.task_state}' failed: {outcome.message}")
+    scope.after(0)
+
+
+async def _retreat(scope: Scope, record: InstanceRecord, failure: BuildFailed) -> None:
+    """A build that failed: nothing may stay on the host before another one is tried."""
+    if record.task_state is not TaskState.SPAWNING:
+        scope.env.retreating.pop(record.id, None)
+        return
+    if failure.reason == "Timeout":
+        # The host does not answer: what it has of the machine is not known, so it keeps the claim.
+        scope.record = await instances.fail(
+            scope.env.db, record.id, record.version, code=500, message=failure.message, keep_host=True
+        )
+        scope.env.retreating.pop(record.id, None)
+        return
+    if not await remove_guest(scope):
+        return
+    key = scope.guest_key
+    if failure.elsewhere:
+        message = f"Host {record.host}: {failure.message}"
+        scope.record = await instances.reschedule(
+            scope.env.db,
+            record.id,
+            record.version,
+            exclude_host=record.host or "",
+            message=message,
+            max_attempts=scope.env.settings.max_attempts,
+        )
+        metrics.RESCHEDULES.inc()
+    else:
+        scope.record = await instances.fail(
+            scope.env.db, record.id, record.version, code=500, message=failure.message, keep_host=False
+        )
+    scope.env.retreating.pop(record.id, None)
+    if key is not None:
+        scope.env.guests.forget_deletion(key)
+    if scope.record.task_state is TaskState.SCHEDULING:
+        scope.env.awaiting[record.id] = scope.key
+
+
+def _warn(scope: Scope, reason: str, message: str) -> None:
+    if scope.instance is not None:
+        scope.env.events.warning(scope.instance, reason, message)

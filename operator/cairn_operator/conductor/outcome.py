@@ -1,0 +1,103 @@
+"""What a host's answer means: the Guest's status, judged against the row. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cairn_crds import Guest
+from cairn_crds.guest import GuestPhase
+from cairn_crds.instance import PowerState
+from cairn_database import InstanceRecord, TaskState, VmState
+from cairn_operator.conductor.power import FINISHABLE, VM_STATES
+
+IMAGE_FAULTS = frozenset({"ImageCorrupt"})
+"""Faults of the request, not of the host: another host would answer the same."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """There is nothing to record."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The task has ended as it should."""
+
+    vm_state: VmState
+    power_state: PowerState
+    launched: bool
+    reboot_generation: int
+
+
+@dataclass(frozen=True)
+class Drifted:
+    """Somebody changed the machine's power outside of Cairn."""
+
+    vm_state: VmState
+    power_state: PowerState
+
+
+@dataclass(frozen=True)
+class BuildFailed:
+    """This host cannot build it. `elsewhere`: another one might."""
+
+    reason: str
+    message: str
+    elsewhere: bool
+
+
+@dataclass(frozen=True)
+class TaskFailed:
+    """The task cannot be done; the machine is as it was."""
+
+    reason: str
+    message: str
+    power_state: PowerState
+
+
+@dataclass(frozen=True)
+class Vanished:
+    """The machine is not on its host any more."""
+
+    message: str
+
+
+Outcome = Nothing | Finished | Drifted | BuildFailed | TaskFailed | Vanished
+
+
+def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
+    """What `guest.status` means for `record`. `overdue`: the running task has used up its time."""
+    status = guest.status
+    task = record.task_state
+    if status.fault is not None and (status.fault.permanent or overdue) and task in FINISHABLE:
+        return _failed(record, status.fault.reason, status.fault.message, status.power_state)
+    if overdue and task in FINISHABLE:
+        message = f"Host {record.host} did not finish '{task}' in time. Is its agent running?"
+        return _failed(record, "Timeout", message, status.power_state)
+    if status.phase is GuestPhase.MISSING and record.vm_state is not VmState.ERROR:
+        return Vanished(
+            f"The machine is gone from host {record.host}, with its disks: somebody removed it there. "
+            "Delete the instance and create it again."
+        )
+    if status.phase is not GuestPhase.READY or status.spec_generation < guest.metadata.generation:
+        return Nothing()
+    vm_state = VM_STATES.get(status.power_state)
+    if vm_state is None:
+        return Nothing()
+    if task in FINISHABLE:
+        return Finished(
+            vm_state,
+            status.power_state,
+            launched=task is TaskState.SPAWNING,
+            reboot_generation=max(record.reboot_generation, status.reboot_generation),
+        )
+    drifted = vm_state is not record.vm_state or status.power_state is not record.power_state
+    if task is None and drifted and record.vm_state is not VmState.BUILDING:
+        return Drifted(vm_state, status.power_state)
+    return Nothing()
+
+
+def _failed(record: InstanceRecord, reason: str, message: str, power: PowerState) -> Outcome:
+    if record.task_state is TaskState.SPAWNING:
+        return BuildFailed(reason, message, elsewhere=reason not in IMAGE_FAULTS)
+    return TaskFailed(reason, message, power)

@@ -1,0 +1,349 @@
+"""A boot, a change and a delete, from top to bottom.
+
+`PHASES` is run in order for one instance at a time. Each phase looks at the scope, does at most one kind
+of thing, and says whether the next ones have anything to do. All of them may be run again at any time:
+what is done already is not done twice. SQL changes are compare-and-set, resource changes carry the
+version they were decided on; whoever loses starts again from the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from cairn_crds import ConditionStatus, Instance, InstanceSpec, Metadata
+from cairn_crds.base import INSTANCE_FINALIZER
+from cairn_crds.conditions import find_condition
+from cairn_database import (
+    AddressesExhausted,
+    AddressInUse,
+    MacInUse,
+    NameTaken,
+    NetworkNotFound,
+    NewInstance,
+    ProjectDisabled,
+    ProjectNotFound,
+    QuotaExceeded,
+    ServerGroupNotFound,
+    TaskState,
+    VmState,
+    addresses,
+    catalog,
+    instances,
+)
+from cairn_database.addresses import InterfaceWant
+from cairn_operator.conductor import metrics
+from cairn_operator.conductor.changes import apply_edits
+from cairn_operator.conductor.guests import keep_guest, remove_guest, take_outcome
+from cairn_operator.conductor.projection import View, is_passing, project
+from cairn_operator.conductor.resolve import Refusal, ResolvedRequest, resolve
+from cairn_operator.conductor.scope import Scope
+from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
+
+log = structlog.get_logger()
+Phase = Callable[[Scope], Awaitable[bool]]
+"""True: go on with the next phase. False: this run is over."""
+
+REFUSALS: dict[type[Exception], str] = {
+    QuotaExceeded: "QuotaExceeded",
+    NameTaken: "NameTaken",
+    ProjectNotFound: "ProjectNotFound",
+    ProjectDisabled: "ProjectDisabled",
+    ServerGroupNotFound: "ServerGroupNotFound",
+}
+
+
+async def find_row(scope: Scope) -> bool:
+    """Which row is it? A resource only ever meets the live row of its own namespace and name."""
+    namespace, name = scope.key
+    scope.record = await instances.get_by_name(scope.env.db, namespace, name)
+    instance, record = scope.instance, scope.record
+    if instance is not None and record is not None and record.resource_uid != instance.metadata.uid:
+        scope.record = await instances.rebind(scope.env.db, namespace, name, instance.metadata.uid)
+    return instance is not None or scope.record is not None
+
+
+async def restore_resource(scope: Scope) -> bool:
+    """A row whose resource was lost gets it back; its machine is not touched."""
+    record = scope.record
+    if scope.instance is not None or record is None or scope.is_deleting:
+        return True
+    spec = InstanceSpec.model_validate(record.request["spec"])
+    wanted = Instance(
+        metadata=Metadata(name=record.name, namespace=record.namespace, finalizers=[INSTANCE_FINALIZER]),
+        spec=spec,
+    )
+    try:
+        body = await scope.env.kubernetes.create(Instance, wanted.manifest())
+    except AlreadyExists:
+        body = await scope.env.kubernetes.get(Instance, record.name, record.namespace)
+    scope.env.instances.put(body)
+    restored: Instance = Instance.from_api(body)
+    scope.instance = restored
+    scope.record = await instances.rebind(scope.env.db, record.namespace, record.name, restored.metadata.uid)
+    metrics.REPAIRS.labels("instance").inc()
+    log.warning("instance.restored", instance_id=record.id, namespace=record.namespace, name=record.name)
+    scope.env.events.normal(restored, "Restored", f"The resource was lost; made again from row {record.id}.")
+    return True
+
+
+async def release_deleted(scope: Scope) -> bool:
+    """A deleted resource without a row has nothing left to wait for."""
+    instance = scope.instance
+    if scope.record is not None or instance is None or instance.metadata.deletion_timestamp is None:
+        return True
+    await release(scope)
+    return False
+
+
+async def release(scope: Scope) -> None:
+    """Take Cairn's finalizer off, and with it let the resource go."""
+    instance = scope.instance
+    scope.env.blocked.discard(scope.key)
+    if instance is None or INSTANCE_FINALIZER not in instance.metadata.finalizers:
+        return
+    rest = [name for name in instance.metadata.finalizers if name != INSTANCE_FINALIZER]
+    patch = {"metadata": {"finalizers": rest or None, "resourceVersion": instance.metadata.resource_version}}
+    try:
+        await scope.env.kubernetes.patch(Instance, instance.metadata.name, instance.metadata.namespace, patch)
+    except NotFound:
+        return
+
+
+async def register(scope: Scope) -> bool:
+    """A new resource becomes a row: references looked up, quota taken, `building`/`scheduling`.
+
+    The finalizer comes first, so that nothing can be made for a resource that is already gone.
+    """
+    if scope.record is not None or scope.instance is None:
+        return True
+    instance = scope.instance
+    try:
+        resolved = resolve(instance, scope.env.catalog)
+    except Refusal as refusal:
+        scope.refusal = refusal
+    else:
+        await _protect(scope)
+        try:
+            scope.record = await instances.register(scope.env.db, await _new_instance(scope, resolved))
+        except tuple(REFUSALS) as error:
+            scope.refusal = Refusal(REFUSALS[type(error)], str(error))
+    if scope.refusal is not None:
+        scope.env.blocked.add(scope.key)
+        scope.after(REFUSED_LOOK_AGAIN)
+        return True
+    scope.env.blocked.discard(scope.key)
+    if scope.record is not None and scope.record.is_deleted:
+        # The row was deleted through the API while the resource was still being made.
+        await scope.env.kubernetes.delete(
+            Instance, instance.metadata.name, instance.metadata.namespace, uid=instance.metadata.uid
+        )
+        return False
+    return True
+
+
+REFUSED_LOOK_AGAIN = 30.0
+"""Seconds; a change of what the spec refers to is acted upon at once, freed quota only then."""
+
+
+async def _protect(scope: Scope) -> None:
+    instance = scope.instance
+    if instance is None or INSTANCE_FINALIZER in instance.metadata.finalizers:
+        return
+    patch = {
+        "metadata": {
+            "finalizers": [*instance.metadata.finalizers, INSTANCE_FINALIZER],
+            "resourceVersion": instance.metadata.resource_version,
+        }
+    }
+    body = await scope.env.kubernetes.patch(
+        Instance, instance.metadata.name, instance.metadata.namespace, patch
+    )
+    scope.env.instances.put(body)
+    scope.instance = Instance.from_api(body)
+
+
+async def _new_instance(scope: Scope, resolved: ResolvedRequest) -> NewInstance:
+    namespace, name = scope.key
+    assert scope.instance is not None  # noqa: S101 - register() has checked
+    group_id = None
+    if resolved.group:
+        group = await catalog.get_server_group(scope.env.db, namespace, resolved.group)
+        if group is None:
+            raise ServerGroupNotFound(resolved.group)
+        group_id = group.id
+    spec = scope.instance.spec
+    return NewInstance(
+        id=scope.instance.metadata.uid,
+        project=resolved.project,
+        namespace=namespace,
+        name=name,
+        resource_uid=scope.instance.metadata.uid,
+        request=resolved.request,
+        flavor=resolved.flavor,
+        image=resolved.image,
+        key_pair=resolved.key_pair,
+        group_id=group_id,
+        availability_zone=spec.availability_zone,
+        hints=spec.scheduler_hints.to_api(),
+        reboot_generation=spec.reboot.generation,
+    )
+
+
+async def remove(scope: Scope) -> bool:
+    """A delete, at whatever the instance was doing: machine, then row with all it holds, then resource."""
+    record = scope.record
+    if record is None or not scope.is_deleting:
+        return True
+    if record.task_state is not TaskState.DELETING:
+        scope.record = record = await instances.begin_delete(scope.env.db, record.id, record.version)
+    instance = scope.instance
+    if instance is not None and instance.metadata.deletion_timestamp is None:
+        await scope.env.kubernetes.delete(
+            Instance, instance.metadata.name, instance.metadata.namespace, uid=instance.metadata.uid
+        )
+    if not await remove_guest(scope):
+        return True  # shows Deleting, and waits for the host
+    key = scope.guest_key
+    await instances.finish_delete(scope.env.db, record.id)
+    metrics.TASKS.labels("delete", "done").inc()
+    scope.env.awaiting.pop(record.id, None)
+    scope.env.retreating.pop(record.id, None)
+    if key is not None:
+        scope.env.guests.forget_deletion(key)
+    await release(scope)
+    return False
+
+
+async def await_placement(scope: Scope) -> bool:
+    """Until the scheduler has claimed a host there is nothing to do but to show it."""
+    record = scope.record
+    if record is None or record.task_state is not TaskState.SCHEDULING or scope.is_deleting:
+        return True
+    scope.env.awaiting[record.id] = scope.key
+    await show(scope)
+    return False
+
+
+async def connect(scope: Scope) -> bool:
+    """Placed: addresses, from now on the host may build (`networking` → `spawning`)."""
+    record = scope.record
+    if record is None or record.task_state is not TaskState.NETWORKING:
+        return True
+    scope.env.awaiting.pop(record.id, None)
+    wishes = record.request["spec"].get("networks") or []
+    wants = [
+        InterfaceWant(
+            network["name"],
+            wishes[index].get("address") if index < len(wishes) else None,
+            wishes[index].get("mac") if index < len(wishes) else None,
+        )
+        for index, network in enumerate(record.request["networks"])
+    ]
+    try:
+        scope.record = await addresses.allocate_interfaces(scope.env.db, record.id, record.version, wants)
+    except (AddressesExhausted, AddressInUse, MacInUse, NetworkNotFound) as error:
+        scope.record = await instances.fail(
+            scope.env.db, record.id, record.version, code=409, message=str(error), keep_host=False
+        )
+        _tell_error(scope)
+        return True
+    if scope.instance is not None:
+        waited = (scope.now - record.created_at).total_seconds()
+        metrics.BOOT_PHASE_SECONDS.labels("place").observe(waited)
+        scope.env.events.normal(scope.instance, "Scheduled", f"Placed on host {record.host}.")
+    return True
+
+
+def _tell_error(scope: Scope) -> None:
+    if scope.instance is not None and scope.record is not None:
+        scope.env.events.warning(scope.instance, "Failed", scope.record.fault_message or "It failed.")
+
+
+async def show(scope: Scope) -> bool:
+    """Write Instance.status where it does not say what is so."""
+    instance, record = scope.instance, scope.record
+    if instance is None:
+        return False
+    status = project(View(instance, record, scope.guest, scope.refusal), scope.now)
+    before, after = instance.status.to_api(), status.to_api()
+    if record is None and not after["conditions"] and not before.get("conditions"):
+        return False
+    patch = merge_diff(before, after)
+    patch.pop("observedGeneration", None)
+    if not patch and (record is None or not scope.refusal):
+        return False
+    if record is not None and is_passing(record) and not _worth_showing(scope):
+        return False
+    _tell_refusal(scope, instance)
+    body = {
+        "metadata": {"resourceVersion": instance.metadata.resource_version},
+        "status": merge_diff(before, after),
+    }
+    if not body["status"]:
+        return False
+    try:
+        answer = await scope.env.kubernetes.patch(
+            Instance, instance.metadata.name, instance.metadata.namespace, body, "status"
+        )
+    except NotFound:
+        return False
+    scope.env.instances.put(answer)
+    return False
+
+
+def _worth_showing(scope: Scope) -> bool:
+    """A passing state is shown once it has lasted, and not too many of them a second."""
+    if scope.record is None:
+        return True
+    patience = scope.env.settings.patience_seconds
+    lasted = (scope.now - scope.record.updated_at).total_seconds()
+    if lasted < patience:
+        scope.after(patience - lasted + 0.01)
+        return False
+    if not scope.env.pacing.take():
+        scope.after(patience)
+        return False
+    return True
+
+
+def _tell_refusal(scope: Scope, instance: Instance) -> None:
+    refusal = scope.refusal
+    if refusal is None:
+        return
+    type_ = "Accepted" if scope.record is None else "SpecApplied"
+    shown = find_condition(instance.status.conditions, type_)
+    if shown and shown.status is ConditionStatus.FALSE and shown.message == refusal.message:
+        return
+    scope.env.events.warning(instance, refusal.reason, refusal.message)
+
+
+async def tell_no_valid_host(scope: Scope) -> bool:
+    """The scheduler wrote its verdict into the row; the user hears of it here."""
+    record, instance = scope.record, scope.instance
+    if record is None or instance is None or record.vm_state is not VmState.ERROR:
+        return True
+    scope.env.awaiting.pop(record.id, None)
+    shown = find_condition(instance.status.conditions, "Ready")
+    if record.placement_message and not (shown and shown.reason == "Error"):
+        scope.env.events.warning(instance, "NoValidHost", record.placement_message)
+    if record.host is None:
+        scope.env.blocked.add(scope.key)
+    return True
+
+
+PHASES: tuple[Phase, ...] = (
+    find_row,
+    restore_resource,
+    release_deleted,
+    register,
+    remove,
+    tell_no_valid_host,
+    apply_edits,
+    await_placement,
+    connect,
+    keep_guest,
+    take_outcome,
+    show,
+)

@@ -1,0 +1,74 @@
+"""Runs the phases, for one instance at a time."""
+
+from __future__ import annotations
+
+import structlog
+
+from cairn_database import ConcurrentUpdate, DatabaseError, InstanceNotFound
+from cairn_operator.conductor.phases import PHASES
+from cairn_operator.conductor.scope import Environment, Scope
+from cairn_operator.conductor.shards import Membership
+from cairn_runtime.kubernetes import Conflict, KubernetesError
+from cairn_runtime.logs import log_context
+from cairn_runtime.store import Key
+from cairn_runtime.workqueue import WorkQueue
+
+log = structlog.get_logger()
+RACE_ATTEMPTS = 3
+"""A lost race is decided anew at once, this often; then the queue backs off."""
+
+
+class Reconciler:
+    """The instances' queue and what is done for each key."""
+
+    def __init__(self, env: Environment, membership: Membership) -> None:
+        self._env = env
+        self._membership = membership
+        self.queue: WorkQueue[Key] = WorkQueue(
+            "instances",
+            self.reconcile,
+            concurrency=env.settings.concurrency,
+            expected=(KubernetesError, DatabaseError),
+        )
+
+    def wake(self, key: Key) -> None:
+        """Look at the instance, if it is this replica's."""
+        if self._membership.owns(shard_key(key)):
+            self.queue.add(key)
+
+    def wake_all(self) -> None:
+        """Look at every instance that is this replica's: after its share has changed."""
+        for key in self._env.instances:
+            self.wake(key)
+
+    def wake_blocked(self) -> None:
+        """Look again at what could not be built: something it refers to has changed."""
+        for key in list(self._env.blocked):
+            self.wake(key)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One run of the phases; returns when to look again."""
+        if not self._membership.owns(shard_key(key)):
+            return None
+        for attempt in range(RACE_ATTEMPTS):
+            try:
+                return await self._run(key)
+            except (ConcurrentUpdate, InstanceNotFound, Conflict):
+                if attempt == RACE_ATTEMPTS - 1:
+                    raise
+        return None
+
+    async def _run(self, key: Key) -> float | None:
+        scope = Scope(env=self._env, key=key, instance=self._env.instances.get(*key))
+        with log_context(namespace=key[0], name=key[1]):
+            for phase in PHASES:
+                instance_id = scope.record.id if scope.record else None
+                with log_context(instance_id=instance_id, phase=phase.__name__):
+                    if not await phase(scope):
+                        break
+        return scope.look_again
+
+
+def shard_key(key: Key) -> str:
+    """What the owner of an instance is decided by."""
+    return f"{key[0]}/{key[1]}"

@@ -1,0 +1,211 @@
+"""From what the user wrote to what can be built: every reference looked up, or a refusal that says
+what is wrong and what to do."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cairn_crds import Flavor, Image, Instance, InstanceSpec, Network, Project, Resource
+from cairn_crds.image import ImageVisibility
+from cairn_crds.instance import NetworkRequest
+from cairn_database import InstanceRecord, KeyPairRecord
+from cairn_operator.catalog import Catalog
+from cairn_runtime.store import Store
+
+Kind = TypeVar("Kind", bound=Resource)
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Refusal(Exception):
+    """The instance cannot be built as it is written. `reason` is for programs, `message` for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """Everything that building the instance needs, as it was when it was looked up.
+
+    It is kept in the row, so that an instance can be rebuilt from SQL alone.
+    """
+
+    project: str
+    request: dict[str, Any]
+    """`spec`: the InstanceSpec in API form. `networks`: the Networks' specs, in the interfaces' order.
+    `generation`: the Instance's `metadata.generation` that this says."""
+    flavor: dict[str, Any]
+    image: dict[str, Any]
+    key_pair: KeyPairRecord | None
+    group: str | None
+    """The ServerGroup's name."""
+
+    def builds_the_same(self, record: InstanceRecord) -> bool:
+        """Whether the row was made from the same: then trying again has the same result."""
+        spec, recorded = dict(self.request["spec"]), dict(record.request["spec"])
+        for changeable in ("powerState", "reboot", "metadata"):
+            spec.pop(changeable, None)
+            recorded.pop(changeable, None)
+        return (
+            spec == recorded
+            and self.request["networks"] == record.request["networks"]
+            and self.flavor == record.flavor
+            and self.image == record.image
+            and self.key_pair == record.key_pair
+        )
+
+
+def resolve(instance: Instance, catalog: Catalog) -> ResolvedRequest:
+    """Look up everything that `instance` refers to. Raises Refusal."""
+    spec = instance.spec
+    namespace = instance.metadata.namespace or ""
+    project = _project(catalog, namespace)
+    flavor = _flavor(catalog, spec, project.metadata.name)
+    image = _image(catalog, spec, project.metadata.name)
+    _check_fit(flavor, image)
+    networks = _networks(catalog, spec, project.metadata.name)
+    if spec.user_data is not None and spec.user_data_base64 is not None:
+        raise Refusal("InvalidUserData", "Give spec.userData or spec.userDataBase64, not both.")
+    key_pair = None
+    if spec.key_pair:
+        found = _find(catalog.key_pairs, spec.key_pair, "keyPair", namespace)
+        key_pair = KeyPairRecord(found.metadata.name, found.spec.public_key)
+    if spec.scheduler_hints.group:
+        _find(catalog.server_groups, spec.scheduler_hints.group, "schedulerHints.group", namespace)
+    return ResolvedRequest(
+        project=project.metadata.name,
+        request={
+            "spec": spec.to_api(),
+            "networks": [_network_snapshot(network) for network, _wish in networks],
+            "generation": instance.metadata.generation,
+        },
+        flavor={"name": flavor.metadata.name, **flavor.spec.to_api()},
+        image={"name": image.metadata.name, **image.spec.to_api()},
+        key_pair=key_pair,
+        group=spec.scheduler_hints.group,
+    )
+
+
+def _find(store: Store[Kind], name: str, field: str, namespace: str = "") -> Kind:
+    found = Catalog.find(store, name, namespace)
+    if found is None:
+        kind = store.kind.kind_info.kind
+        there = sorted(key[1] for key in store if key[0] == namespace)
+        raise Refusal(
+            f"{kind}NotFound",
+            f"{kind} '{name}' does not exist. Create it, or set spec.{field} to {_choices(there)}.",
+        )
+    return found
+
+
+def _choices(names: list[str]) -> str:
+    if not names:
+        return "one that does (there is none yet)"
+    more = f" … ({len(names)} in all)" if len(names) > NAMES_SHOWN else ""
+    return "one of: " + ", ".join(names[:NAMES_SHOWN]) + more
+
+
+def _project(catalog: Catalog, namespace: str) -> Project:
+    project = catalog.project_of(namespace)
+    if project is None:
+        raise Refusal(
+            "ProjectNotFound",
+            f"Namespace '{namespace}' belongs to no Project. Create a Project with spec.namespace "
+            f"'{namespace}', or create the Instance in a project's namespace.",
+        )
+    if not project.spec.enabled:
+        raise Refusal(
+            "ProjectDisabled",
+            f"Project '{project.metadata.name}' is disabled. Ask an administrator to enable it.",
+        )
+    return project
+
+
+def _flavor(catalog: Catalog, spec: InstanceSpec, project: str) -> Flavor:
+    flavor = _find(catalog.flavors, spec.flavor, "flavor")
+    if flavor.spec.disabled:
+        raise Refusal("FlavorDisabled", f"Flavor '{spec.flavor}' is disabled. Choose another one.")
+    if not flavor.spec.public and project not in flavor.spec.projects:
+        raise Refusal(
+            "FlavorNotAllowed",
+            f"Project '{project}' may not use flavor '{spec.flavor}'. Choose another one, or ask an "
+            "administrator to add the project to its spec.projects.",
+        )
+    return flavor
+
+
+def _image(catalog: Catalog, spec: InstanceSpec, project: str) -> Image:
+    image = _find(catalog.images, spec.image, "image")
+    allowed = (
+        image.spec.visibility is ImageVisibility.PUBLIC
+        or image.spec.owner == project
+        or (image.spec.visibility is ImageVisibility.SHARED and project in image.spec.projects)
+    )
+    if not allowed:
+        raise Refusal(
+            "ImageNotAllowed",
+            f"Project '{project}' may not use image '{spec.image}'. Choose another one, or ask its owner "
+            f"'{image.spec.owner}' to share it.",
+        )
+    return image
+
+
+def _check_fit(flavor: Flavor, image: Image) -> None:
+    """Nova: FlavorDiskTooSmall, FlavorMemoryTooSmall."""
+    name = flavor.metadata.name
+    if flavor.spec.memory_mib < image.spec.min_memory_mib:
+        raise Refusal(
+            "FlavorMemoryTooSmall",
+            f"Flavor '{name}' has {flavor.spec.memory_mib} MiB of memory, image '{image.metadata.name}' "
+            f"needs {image.spec.min_memory_mib}. Choose a larger flavor.",
+        )
+    if flavor.spec.disk_gib and flavor.spec.disk_gib < image.spec.min_disk_gib:
+        raise Refusal(
+            "FlavorDiskTooSmall",
+            f"Flavor '{name}' has a disk of {flavor.spec.disk_gib} GiB, image '{image.metadata.name}' "
+            f"needs {image.spec.min_disk_gib}. Choose a larger flavor.",
+        )
+
+
+def _networks(catalog: Catalog, spec: InstanceSpec, project: str) -> list[tuple[Network, NetworkRequest]]:
+    wishes: Iterable[NetworkRequest]
+    if spec.networks is None:
+        default = catalog.default_network(project)
+        wishes = [NetworkRequest(network=default.metadata.name)] if default else []
+    else:
+        wishes = spec.networks
+    return [(_network(catalog, wish, project), wish) for wish in wishes]
+
+
+def _network(catalog: Catalog, wish: NetworkRequest, project: str) -> Network:
+    network = _find(catalog.networks, wish.network, "networks[].network")
+    if network.spec.projects and project not in network.spec.projects:
+        raise Refusal(
+            "NetworkNotAllowed",
+            f"Project '{project}' may not use network '{wish.network}'. Choose another one, or ask an "
+            "administrator to add the project to its spec.projects.",
+        )
+    if wish.address and ipaddress.ip_address(wish.address) not in ipaddress.ip_network(
+        network.spec.cidr, strict=False
+    ):
+        raise Refusal(
+            "InvalidFixedAddress",
+            f"Address {wish.address} is not in network '{wish.network}' ({network.spec.cidr}). "
+            "Choose one that is, or leave it out.",
+        )
+    return network
+
+
+def _network_snapshot(network: Network) -> dict[str, Any]:
+    return {"name": network.metadata.name, "id": network.metadata.uid, **network.spec.to_api()}
+
+
+def frozen_changes(spec: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+    """The fields that differ and cannot follow, because the machine has been made already."""
+    changeable = {"powerState", "reboot", "metadata"}
+    names = sorted((spec.keys() | recorded.keys()) - changeable)
+    return [name for name in names if spec.get(name) != recorded.get(name)]

@@ -1,0 +1,108 @@
+"""What the phases of one run see: the world around (`Environment`) and one instance (`Scope`)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cairn_crds import Guest, Instance
+from cairn_crds.guest import node_namespace
+from cairn_database import Database, InstanceRecord, TaskState
+from cairn_operator.catalog import Catalog
+from cairn_operator.conductor.outcome import BuildFailed
+from cairn_operator.conductor.resolve import Refusal
+from cairn_operator.conductor.settings import ConductorSettings
+from cairn_runtime.events import EventRecorder
+from cairn_runtime.kubernetes import Kubernetes
+from cairn_runtime.store import Key, Store
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Pacing:
+    """A token bucket: so many passing states a second may be written."""
+
+    def __init__(self, per_second: float, burst: float = 5.0) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._tokens = burst
+        self._at = time.monotonic()
+
+    def take(self) -> bool:
+        """True where one more may be written now."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+@dataclass
+class Environment:
+    """Everything that is not about one instance."""
+
+    settings: ConductorSettings
+    kubernetes: Kubernetes
+    db: Database
+    events: EventRecorder
+    catalog: Catalog
+    instances: Store[Instance]
+    guests: Store[Guest]
+    pacing: Pacing
+    awaiting: dict[str, Key] = field(default_factory=dict)
+    """Instances that wait for the scheduler, by id."""
+    blocked: set[Key] = field(default_factory=set)
+    """Instances whose spec cannot be built now: looked at again when what they refer to changes."""
+    retreating: dict[str, BuildFailed] = field(default_factory=dict)
+    """Builds that failed and whose remains are being removed from the host, by id."""
+    removing: set[str] = field(default_factory=set)
+    """Instances whose host has been told to remove the machine, by id: only for these does a Guest that
+    goes mean that the machine has gone."""
+    capacity_changed_at: datetime = LONG_AGO
+    """When a host was last seen to appear, to come back, or to grow."""
+
+
+@dataclass
+class Scope:
+    """One instance in one run. Phases fill it in and replace what they have changed."""
+
+    env: Environment
+    key: Key
+    """(namespace, name) of the Instance."""
+    instance: Instance | None
+    record: InstanceRecord | None = None
+    refusal: Refusal | None = None
+    look_again: float | None = None
+    """Seconds after which to look again, the soonest that a phase asked for."""
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    @property
+    def guest_key(self) -> Key | None:
+        """Where the Guest of the row is, or would be."""
+        if self.record is None or self.record.host is None:
+            return None
+        return node_namespace(self.record.host), self.record.id
+
+    @property
+    def guest(self) -> Guest | None:
+        """The Guest as last seen."""
+        key = self.guest_key
+        return None if key is None else self.env.guests.get(*key)
+
+    @property
+    def is_deleting(self) -> bool:
+        """Whether the instance is to go: the user deleted the resource, or the row says so."""
+        if self.record is not None and self.record.task_state is TaskState.DELETING:
+            return True
+        return self.instance is not None and self.instance.metadata.deletion_timestamp is not None
+
+    def after(self, seconds: float) -> None:
+        """Look again after `seconds`, unless another phase wants it sooner."""
+        if self.look_again is None or seconds < self.look_again:
+            self.look_again = seconds

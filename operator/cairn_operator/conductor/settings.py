@@ -1,0 +1,45 @@
+"""The conductor's settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from cairn_runtime.settings import DatabaseSettings, ProcessSettings, Section
+
+
+class ConductorSettings(Section):
+    """How instances are driven."""
+
+    system_namespace: str = "cairn-system"
+    """Where the replicas' Leases live."""
+    identity: str = ""
+    """This replica's name among its peers: the host name when left out (in a pod, the pod's). A replica
+    that comes back under its old name takes its share up again at once."""
+    concurrency: int = Field(24, ge=1, le=512)
+    """Instances worked on at the same time; most of that time is waiting for the API server."""
+    claim_poll_seconds: float = Field(0.015, gt=0)
+    """While instances wait for the scheduler: how often SQL is asked which have been placed."""
+    sweep_seconds: float = Field(10.0, gt=0)
+    """How often SQL is compared with the resources."""
+    patience_seconds: float = Field(1.5, ge=0)
+    """A passing state is written to the resource once it has lasted this long: quick boots cost fewer
+    writes, slow ones still show what they are doing."""
+    passing_states_per_second: float = Field(2.0, gt=0)
+    """And no more than this many such writes a second, however many instances are being built."""
+    build_timeout_seconds: float = Field(1800.0, gt=0)
+    """A build that has not ended by then fails on that host (Nova: `instance_build_timeout`)."""
+    task_timeout_seconds: float = Field(600.0, gt=0)
+    """A power change or a reboot that has not ended by then is given up."""
+    max_attempts: int = Field(3, ge=1)
+    """Hosts tried before a build fails (Nova: `scheduler.max_attempts`)."""
+    lease_seconds: float = Field(5.0, gt=0)
+    """A replica that has not renewed its Lease for this long is lost; its share moves to the others."""
+    purge_days: float = Field(30.0, gt=0)
+    """Deleted instances' rows and history are kept this long."""
+
+
+class ConductorProcessSettings(ProcessSettings):
+    """cairn conductor: drives instances, and takes projects, flavors, images, networks in."""
+
+    database: DatabaseSettings = DatabaseSettings()
+    conductor: ConductorSettings = ConductorSettings()

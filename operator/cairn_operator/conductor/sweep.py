@@ -1,0 +1,151 @@
+"""What no event tells: claims made in SQL, resources that are missing, machines that nobody claims.
+
+Nothing here changes anything by itself (machines of deleted instances aside, which get a Guest that
+removes them): it only wakes the reconciler for what does not agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from cairn_crds import ComputeNode, Guest
+from cairn_crds.guest import node_namespace
+from cairn_database import DatabaseError, TaskState, history, instances
+from cairn_operator.conductor import metrics
+from cairn_operator.conductor.guest_spec import build_guest
+from cairn_operator.conductor.reconciler import Reconciler, shard_key
+from cairn_operator.conductor.scope import Environment
+from cairn_operator.conductor.shards import Membership
+from cairn_runtime.kubernetes import AlreadyExists, KubernetesError
+from cairn_runtime.store import Store
+
+log = structlog.get_logger()
+PAGE = 1000
+AWAITED = 100_000
+PURGE_SECONDS = 3600.0
+
+
+class Sweep:
+    """Compares SQL with the stores, often where something is awaited and now and then everywhere."""
+
+    def __init__(
+        self,
+        env: Environment,
+        reconciler: Reconciler,
+        membership: Membership,
+        nodes: Store[ComputeNode],
+    ) -> None:
+        self._env = env
+        self._reconciler = reconciler
+        self._membership = membership
+        self._nodes = nodes
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Start both loops."""
+        self._tasks = [
+            asyncio.create_task(self._poll_claims(), name="claims"),
+            asyncio.create_task(self._sweep_forever(), name="sweep"),
+        ]
+
+    async def stop(self) -> None:
+        """End them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _poll_claims(self) -> None:
+        """The scheduler's answer is a row that has left `scheduling`; asked for only while one is awaited."""
+        pause = self._env.settings.claim_poll_seconds
+        while True:
+            await asyncio.sleep(pause)
+            awaiting = self._env.awaiting
+            if not awaiting:
+                continue
+            try:
+                rows = await instances.list_in_task(self._env.db, [TaskState.SCHEDULING], limit=AWAITED)
+            except DatabaseError as error:
+                log.warning("claims.not_polled", error=str(error))
+                await asyncio.sleep(1)
+                continue
+            waiting = {instance_id for instance_id, _version in rows}
+            for instance_id in [i for i in awaiting if i not in waiting]:
+                key = awaiting.pop(instance_id, None)
+                if key is not None:
+                    self._reconciler.wake(key)
+
+    async def _sweep_forever(self) -> None:
+        purge_at = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await self.sweep()
+                if loop.time() >= purge_at:
+                    purge_at = loop.time() + PURGE_SECONDS
+                    before = datetime.now(UTC) - timedelta(days=self._env.settings.purge_days)
+                    await history.purge(self._env.db, before, limit=PAGE)
+            except (DatabaseError, KubernetesError) as error:
+                log.warning("sweep.failed", error=str(error))
+            await asyncio.sleep(self._env.settings.sweep_seconds)
+
+    async def sweep(self) -> None:
+        """One comparison of everything that is this replica's."""
+        live: set[tuple[str, str]] = set()
+        after: str | None = None
+        while True:
+            page = await instances.list_keys(self._env.db, after_id=after, limit=PAGE)
+            for row in page:
+                key = (row.namespace, row.name)
+                live.add(key)
+                missing_guest = (
+                    row.host is not None
+                    and row.task_state not in (TaskState.SCHEDULING, TaskState.NETWORKING)
+                    and (node_namespace(row.host), row.id) not in self._env.guests
+                )
+                if row.task_state is not None or missing_guest or key not in self._env.instances:
+                    self._reconciler.wake(key)
+            if len(page) < PAGE:
+                break
+            after = page[-1].id
+        for key in self._env.instances:
+            if key not in live and key not in self._env.blocked:
+                self._reconciler.wake(key)
+        await self._remove_strays()
+        await self._count()
+
+    async def _remove_strays(self) -> None:
+        """Machines without a Guest: of a live instance, its Guest comes back; of a deleted one, they go."""
+        for (_namespace, node), body in self._nodes.bodies():
+            for instance_id in body["status"].get("unclaimedMachines", []):
+                if not self._membership.owns(shard_key(("", instance_id))):
+                    continue
+                if (node_namespace(node), instance_id) not in self._env.guests:
+                    await self._judge_stray(node, instance_id)
+
+    async def _judge_stray(self, node: str, instance_id: str) -> None:
+        record = (await instances.get_many(self._env.db, [instance_id])).get(instance_id)
+        if record is None:
+            log.error("machine.unknown", node=node, instance_id=instance_id)
+            metrics.REPAIRS.labels("unknown-machine").inc()
+            return
+        if not record.is_deleted and record.host == node:
+            self._reconciler.wake((record.namespace, record.name))
+            return
+        guest = build_guest(replace(record, host=node, interfaces=()), absent=True)
+        try:
+            self._env.guests.put(await self._env.kubernetes.create(Guest, guest.manifest()))
+        except AlreadyExists:
+            return
+        metrics.REPAIRS.labels("stray-machine").inc()
+        log.warning("machine.stray", node=node, instance_id=instance_id)
+
+    async def _count(self) -> None:
+        counts = await instances.count_by_state(self._env.db)
+        metrics.INSTANCES.clear()
+        for (vm_state, task_state), number in counts.items():
+            metrics.INSTANCES.labels(vm_state, task_state or "").set(number)
+        metrics.OWNED.set(len(self._membership.members))

@@ -1,0 +1,76 @@
+"""A ComputeNode: the node's namespace, its agent's account and roles, its inventory in SQL.
+
+The agent of a host may read the Guests of its own namespace and report on its own ComputeNode: with its
+credentials nobody learns anything of another host.
+"""
+
+from __future__ import annotations
+
+from cairn_crds import GROUP, ComputeNode
+from cairn_crds.guest import node_namespace
+from cairn_database import catalog
+from cairn_operator.mirrors.controller import MirrorContext, Mirrored
+from cairn_operator.mirrors.objects import (
+    RBAC,
+    binding,
+    ensure,
+    ensure_namespace,
+    remove,
+    remove_namespace,
+)
+
+AGENT = "cairn-agent"
+"""The agent's service account, in the node's namespace."""
+
+
+async def take_in_compute_node(context: MirrorContext, node: ComputeNode) -> Mirrored:
+    """Room and rights for the agent, then the row."""
+    name = node.metadata.name
+    if not await _is_enrolled(context, node):
+        await _enrol(context, name)
+    await catalog.upsert_compute_node(context.db, name, node.spec, node.status)
+    return Mirrored()
+
+
+async def _is_enrolled(context: MirrorContext, node: ComputeNode) -> bool:
+    """A node that has reported has been able to: its heartbeats need not look at the roles again."""
+    return node.status.heartbeat_time is not None and (
+        await catalog.get_compute_node(context.db, node.metadata.name) is not None
+    )
+
+
+async def _enrol(context: MirrorContext, name: str) -> None:
+    kubernetes, namespace = context.kubernetes, node_namespace(name)
+    subject = [{"kind": "ServiceAccount", "name": AGENT, "namespace": namespace}]
+    await ensure_namespace(kubernetes, namespace, {f"{GROUP}/node": name})
+    await ensure(kubernetes, f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": AGENT}})
+    guests = [
+        {"apiGroups": [GROUP], "resources": ["guests"], "verbs": ["get", "list", "watch", "delete"]},
+        {"apiGroups": [GROUP], "resources": ["guests/status"], "verbs": ["patch"]},
+    ]
+    roles = f"{RBAC}/namespaces/{namespace}"
+    await ensure(kubernetes, f"{roles}/roles", {"metadata": {"name": AGENT}, "rules": guests})
+    await ensure(kubernetes, f"{roles}/rolebindings", binding(AGENT, "Role", AGENT, subject))
+    own_node = [
+        {"apiGroups": [GROUP], "resources": [resource], "resourceNames": [name], "verbs": [verb]}
+        for resource, verb in (("computenodes", "get"), ("computenodes/status", "patch"))
+    ]
+    cluster_role = _cluster_role(name)
+    await ensure(kubernetes, f"{RBAC}/clusterroles", {"metadata": {"name": cluster_role}, "rules": own_node})
+    await ensure(
+        kubernetes,
+        f"{RBAC}/clusterrolebindings",
+        binding(cluster_role, "ClusterRole", cluster_role, subject),
+    )
+
+
+def _cluster_role(node: str) -> str:
+    return f"cairn-agent-{node}"
+
+
+async def remove_compute_node(context: MirrorContext, _namespace: str, name: str) -> None:
+    """Row, then rights and namespace. Raises StillInUse while instances are on it."""
+    await catalog.remove_compute_node(context.db, name)
+    await remove(context.kubernetes, f"{RBAC}/clusterrolebindings", _cluster_role(name))
+    await remove(context.kubernetes, f"{RBAC}/clusterroles", _cluster_role(name))
+    await remove_namespace(context.kubernetes, node_namespace(name))

@@ -1,0 +1,77 @@
+"""Kubernetes' own objects that mirrors make: namespaces, service accounts, roles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cairn_runtime.kubernetes import MERGE_PATCH, AlreadyExists, Kubernetes, NotFound
+
+MANAGED = {"app.kubernetes.io/managed-by": "cairn"}
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+async def ensure(kubernetes: Kubernetes, collection: str, body: dict[str, Any]) -> None:
+    """Make the object, or bring what `body` names into line."""
+    name = body["metadata"]["name"]
+    body = {
+        **body,
+        "metadata": {**body["metadata"], "labels": {**MANAGED, **body["metadata"].get("labels", {})}},
+    }
+    try:
+        found = await kubernetes.request("GET", f"{collection}/{name}")
+    except NotFound:
+        try:
+            await kubernetes.request("POST", collection, body)
+        except AlreadyExists:
+            return
+        return
+    if not _contains(found, body):
+        await kubernetes.request("PATCH", f"{collection}/{name}", body, form=MERGE_PATCH)
+
+
+def _contains(found: Any, wanted: Any) -> bool:
+    """Whether everything `wanted` says is so in `found`; what the server added does not matter."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(name in found and _contains(found[name], value) for name, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(found, list):
+        return len(found) == len(wanted) and all(map(_contains, found, wanted))
+    return bool(found == wanted)
+
+
+async def ensure_namespace(kubernetes: Kubernetes, name: str, labels: dict[str, str]) -> None:
+    """The namespace; one that somebody else made is used as it is."""
+    try:
+        await kubernetes.request("GET", f"/api/v1/namespaces/{name}")
+    except NotFound:
+        metadata = {"name": name, "labels": {**MANAGED, **labels}}
+        try:
+            await kubernetes.request("POST", "/api/v1/namespaces", {"metadata": metadata})
+        except AlreadyExists:
+            return
+
+
+async def remove_namespace(kubernetes: Kubernetes, name: str) -> None:
+    """Only one that Cairn made; somebody else's stays."""
+    try:
+        found = await kubernetes.request("GET", f"/api/v1/namespaces/{name}")
+        if found["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by") == "cairn":
+            await kubernetes.request("DELETE", f"/api/v1/namespaces/{name}")
+    except NotFound:
+        return
+
+
+async def remove(kubernetes: Kubernetes, collection: str, name: str) -> None:
+    """Remove the object, if it is there."""
+    try:
+        await kubernetes.request("DELETE", f"{collection}/{name}")
+    except NotFound:
+        return
+
+
+def binding(name: str, kind: str, role: str, subjects: list[dict[str, str]]) -> dict[str, Any]:
+    """A RoleBinding or ClusterRoleBinding body; `kind` is the role's: Role or ClusterRole."""
+    return {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": subjects,
+    }

@@ -1,0 +1,142 @@
+"""Kinds that need nothing but a row: flavors, images, aggregates, server groups, key pairs, networks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import ipaddress
+
+from cairn_crds import Flavor, HostAggregate, Image, KeyPair, Network, ServerGroup
+from cairn_database import catalog
+from cairn_operator.mirrors.controller import MirrorContext, Mirrored
+
+
+async def take_in_flavor(context: MirrorContext, flavor: Flavor) -> Mirrored:
+    """A flavor becomes a row."""
+    await catalog.upsert_flavor(context.db, flavor.metadata.name, flavor.spec)
+    return Mirrored()
+
+
+async def take_in_image(context: MirrorContext, image: Image) -> Mirrored:
+    """An image becomes a row; hosts fetch it when they first need it."""
+    await catalog.upsert_image(context.db, image.metadata.name, image.spec)
+    return Mirrored()
+
+
+async def take_in_aggregate(context: MirrorContext, aggregate: HostAggregate) -> Mirrored:
+    """An aggregate becomes a row."""
+    await catalog.upsert_aggregate(context.db, aggregate.metadata.name, aggregate.spec)
+    return Mirrored()
+
+
+async def take_in_server_group(context: MirrorContext, group: ServerGroup) -> Mirrored:
+    """A group becomes a row; its members join as they are registered."""
+    if group.spec.max_server_per_host is not None and group.spec.policy != "anti-affinity":
+        return Mirrored(False, "Invalid", "maxServerPerHost goes with the anti-affinity policy.")
+    metadata = group.metadata
+    await catalog.upsert_server_group(
+        context.db, metadata.namespace or "", metadata.name, group.spec, group_id=metadata.uid
+    )
+    return Mirrored()
+
+
+async def take_in_network(context: MirrorContext, network: Network) -> Mirrored:
+    """A network becomes a row, with how many addresses it can give out."""
+    problem = network_problem(network)
+    if problem:
+        return Mirrored(False, "Invalid", problem)
+    await catalog.upsert_network(context.db, network.metadata.name, network.spec)
+    return Mirrored(fields={"addressesTotal": addresses_total(network)})
+
+
+def network_problem(network: Network) -> str | None:
+    """What is wrong with it, in words that say what to do; None where nothing is."""
+    spec = network.spec
+    try:
+        cidr = ipaddress.ip_network(spec.cidr)
+    except ValueError as error:
+        return f"spec.cidr: {error}. Write the network's own address, e.g. 10.0.0.0/24."
+    if cidr.num_addresses < 4:
+        return f"spec.cidr: {spec.cidr} has no room for a gateway and a guest. Use a /30 or larger."
+    if spec.type == "Bridge" and not spec.bridge:
+        return "spec.bridge: a Bridge network needs the name of the hosts' bridge."
+    named = [("gateway", spec.gateway)] + [
+        (f"pools[{index}]", end) for index, pool in enumerate(spec.pools) for end in (pool.start, pool.end)
+    ]
+    for field, address in named:
+        if address and ipaddress.ip_address(address) not in cidr:
+            return f"spec.{field}: {address} is not in {spec.cidr}."
+    for index, pool in enumerate(spec.pools):
+        if int(ipaddress.ip_address(pool.start)) > int(ipaddress.ip_address(pool.end)):
+            return f"spec.pools[{index}]: start comes after end."
+    return None
+
+
+def addresses_total(network: Network) -> int:
+    """How many addresses the pools hold."""
+    spec = network.spec
+    if not spec.pools:
+        return ipaddress.ip_network(spec.cidr).num_addresses - 3
+    return sum(
+        int(ipaddress.ip_address(pool.end)) - int(ipaddress.ip_address(pool.start)) + 1 for pool in spec.pools
+    )
+
+
+async def take_in_key_pair(context: MirrorContext, key_pair: KeyPair) -> Mirrored:
+    """A key becomes a row, with its fingerprint as Nova shows it."""
+    try:
+        key_type, blob = parse_public_key(key_pair.spec.public_key)
+    except ValueError as error:
+        message = f"spec.publicKey is no OpenSSH public key: {error}. Paste one line of a .pub file."
+        return Mirrored(False, "Invalid", message)
+    metadata = key_pair.metadata
+    await catalog.upsert_key_pair(context.db, metadata.namespace or "", metadata.name, key_pair.spec)
+    digest = hashlib.md5(blob, usedforsecurity=False).hexdigest()
+    fingerprint = ":".join(digest[at : at + 2] for at in range(0, 32, 2))
+    return Mirrored(fields={"fingerprint": fingerprint, "keyType": key_type})
+
+
+def parse_public_key(text: str) -> tuple[str, bytes]:
+    """The key's type and its binary form (RFC 4253, 6.6). Raises ValueError, which says what is wrong."""
+    words = text.split()
+    if len(words) < 2:
+        raise ValueError("it has one word only")
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"its second word is not base64 ({error})") from error
+    length = int.from_bytes(blob[:4], "big")
+    if blob[4 : 4 + length].decode("ascii", "replace") != words[0]:
+        raise ValueError("the key is of another type than it says")
+    return words[0], blob
+
+
+async def remove_flavor(context: MirrorContext, _namespace: str, name: str) -> None:
+    """The row goes; instances keep the flavor they were made with."""
+    await catalog.remove_flavor(context.db, name)
+
+
+async def remove_image(context: MirrorContext, _namespace: str, name: str) -> None:
+    """The row goes; instances keep what they were made from."""
+    await catalog.remove_image(context.db, name)
+
+
+async def remove_aggregate(context: MirrorContext, _namespace: str, name: str) -> None:
+    """The row goes."""
+    await catalog.remove_aggregate(context.db, name)
+
+
+async def remove_server_group(context: MirrorContext, namespace: str, name: str) -> None:
+    """The row goes; members stay where they are."""
+    await catalog.remove_server_group(context.db, namespace, name)
+
+
+async def remove_network(context: MirrorContext, _namespace: str, name: str) -> None:
+    """The row goes, once no instance has an address of it."""
+    await catalog.remove_network(context.db, name)
+
+
+async def remove_key_pair(context: MirrorContext, namespace: str, name: str) -> None:
+    """The row goes; guests keep the key."""
+    await catalog.remove_key_pair(context.db, namespace, name)
