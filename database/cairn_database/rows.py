@@ -29,6 +29,7 @@ CHUNK = 500
 """How many ids one IN (...) holds."""
 
 _BY_ID = sa.select(*COLUMNS).where(instances.c.id == bindparam("instance"))
+_LOCK_BY_ID = _BY_ID.with_for_update()
 _BY_IDS = (
     sa.select(*COLUMNS)
     .where(instances.c.id.in_(bindparam("instances", expanding=True)))
@@ -95,9 +96,9 @@ def _column_value(name: str, value: Any) -> Any:
     return value
 
 
-def find(conn: sa.Connection, instance_id: str) -> InstanceRecord | None:
-    """The row, deleted or not."""
-    row = conn.execute(_BY_ID, {"instance": instance_id}).one_or_none()
+def find(conn: sa.Connection, instance_id: str, *, lock: bool = False) -> InstanceRecord | None:
+    """The row, deleted or not; locked where the database locks rows."""
+    row = conn.execute(_LOCK_BY_ID if lock else _BY_ID, {"instance": instance_id}).one_or_none()
     return None if row is None else record_of(row)
 
 
