@@ -36,6 +36,11 @@ class _Converter:
     def convert(self, node: dict[str, Any]) -> dict[str, Any]:
         node = self._resolve(node)
         out = {key: value for key, value in node.items() if key in _KEEP and value is not None}
+        if "default" in out:
+            out["default"] = _without_nulls(out["default"])
+            if out["default"] == "":
+                # An absent text reads the same, and Kubernetes 1.20 takes an empty default for null.
+                del out["default"]
         # CRDs are OpenAPI 3.0: an exclusive bound is a flag beside the bound, not a bound of its own.
         for bound, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
             if flag in out:
@@ -62,6 +67,12 @@ class _Converter:
             [choice] = [option for option in node["anyOf"] if option.get("type") != "null"]
             return self._resolve({**choice, **{k: v for k, v in node.items() if k != "anyOf"}})
         return node
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return value
 
 
 def _rules_by_name(model: type[BaseModel]) -> dict[str, tuple[Rule, ...]]:

@@ -46,7 +46,11 @@ def usage() -> str:
     """The list of subcommands."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, (_target, text) in COMMANDS.items()]
-    return "usage: cairn COMMAND [OPTIONS]   (cairn COMMAND --help for its options)\n\n" + "\n".join(lines) + "\n"
+    return (
+        "usage: cairn COMMAND [OPTIONS]   (cairn COMMAND --help for its options)\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def _load(target: str) -> Command:

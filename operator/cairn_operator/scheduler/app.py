@@ -22,6 +22,7 @@ from cairn_operator.scheduler.service import Scheduler
 from cairn_operator.scheduler.settings import SchedulerSettings
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import Kubernetes
+from cairn_runtime.process import run_process
 from cairn_runtime.settings import DatabaseSettings, ProcessSettings
 from cairn_runtime.store import Key, Store
 from cairn_runtime.watching import Watches
@@ -98,6 +99,11 @@ def read_aggregate(aggregate: HostAggregate) -> Aggregate:
     if spec.availability_zone:
         metadata[ZONE_KEY] = spec.availability_zone
     return Aggregate(aggregate.metadata.name, frozenset(spec.hosts), metadata)
+
+
+def main(arguments: list[str]) -> int:
+    """`cairn scheduler`: run until told to stop."""
+    return run_process("scheduler", SchedulerProcessSettings, arguments, run_scheduler)
 
 
 async def run_scheduler(settings: SchedulerProcessSettings, health: Health, stop: asyncio.Event) -> None:
