@@ -41,6 +41,10 @@ class SupervisionError(Exception):
     """supervisord did not do what it was asked; the message says what and where its log is."""
 
 
+UNREACHABLE = (OSError, http.client.HTTPException, SupervisionError)
+"""What a call raises when supervisord is gone, stuck, or shutting down (it then refuses every call)."""
+
+
 @dataclass(frozen=True)
 class ProcessStatus:
     """What supervisord says about one process."""
@@ -79,14 +83,15 @@ class Supervisor:
         """Pid of the running supervisord, None when there is none."""
         try:
             return int(self._call("getPID"))
-        except (OSError, http.client.HTTPException):
+        except UNREACHABLE:
             return None
 
     def status(self) -> list[ProcessStatus]:
-        """Every process by name; empty when supervisord does not run."""
-        if self.pid() is None:
+        """Every process by name; empty when supervisord does not run or is on its way out."""
+        try:
+            return [self._status(info) for info in self._call("getAllProcessInfo")]
+        except UNREACHABLE:
             return []
-        return [self._status(info) for info in self._call("getAllProcessInfo")]
 
     def apply(self, specs: Sequence[ProcessSpec], progress: Callable[[str], None] | None = None) -> Changes:
         """Make exactly `specs` run, and wait until each is ready; start supervisord first if need be.
@@ -227,7 +232,7 @@ class Supervisor:
         try:
             patience += sum(self._stop_seconds().values())
             self._call("shutdown")
-        except (OSError, http.client.HTTPException):
+        except UNREACHABLE:
             os.kill(pid, signal.SIGTERM)
         if not _wait_gone(pid, patience):
             os.kill(pid, signal.SIGKILL)

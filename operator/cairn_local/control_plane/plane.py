@@ -189,8 +189,8 @@ class ControlPlane:
 
     def _etcd(self) -> ProcessSpec:
         # TLS with client certificates although it listens on loopback: etcd asks nobody who they are, and
-        # whoever may write to it owns the cluster. Over the API server's one kept-open connection it costs
-        # nothing that can be measured next to a write's fsync.
+        # whoever may write to it owns the cluster. It costs about 0.25 ms of CPU per write (etcd and API
+        # server together, of about 1.6 ms) and no latency that shows.
         client, peer = (f"https://{LOOPBACK}:{port}" for port in (self.ports.etcd, self.ports.etcd_peer))
         keys = self._keys
         flags = {
@@ -233,8 +233,19 @@ class ControlPlane:
         )
 
     def _api_server(self) -> ProcessSpec:
+        return ProcessSpec(
+            name="kube-apiserver",
+            argv=_argv(self.binaries.kube_apiserver, self._api_server_flags() | self._audit_flags()),
+            directory=self.data_dir,
+            ready=HttpProbe(f"{self.server}/readyz", self._keys.authority.certificate),
+            # Everything it knows is in etcd; what it would wait for longer is somebody's open watch.
+            stop_seconds=3,
+            priority=API_SERVER_PRIORITY,
+        )
+
+    def _api_server_flags(self) -> dict[str, object]:
         keys = self._keys
-        flags = {
+        return {
             "bind-address": LOOPBACK,
             # Unset, it looks for the machine's default route and refuses to start without one.
             "advertise-address": LOOPBACK,
@@ -271,15 +282,6 @@ class ControlPlane:
             "event-ttl": "6h",
             "profiling": "false",
         }
-        return ProcessSpec(
-            name="kube-apiserver",
-            argv=_argv(self.binaries.kube_apiserver, flags | self._audit_flags()),
-            directory=self.data_dir,
-            ready=HttpProbe(f"{self.server}/readyz", keys.authority.certificate),
-            # Everything it knows is in etcd; what it would wait for longer is somebody's open watch.
-            stop_seconds=3,
-            priority=API_SERVER_PRIORITY,
-        )
 
     def _audit_flags(self) -> dict[str, object]:
         if not self._audit:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cairn_local.control_plane.debian import PrivateApt
+from cairn_local.process import dying_with_parent, log_tail
 
 Progress = Callable[[str], None]
 """Receives one line for a person: what is happening now."""
@@ -224,21 +225,25 @@ class _Compiler:
         ]
         label = f"building {' and '.join(recipe.targets)}"
         progress(f"{label} (about 5 min on two cores, once)")
-        started = shown = time.monotonic()
-        lines: list[str] = []
-        with subprocess.Popen(
-            argv,
-            cwd=self._tree,
-            env=self._environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stderr is not None  # noqa: S101
-            for line in process.stderr:
-                lines.append(line)
-                now = time.monotonic()
-                if now - shown >= PROGRESS_SECONDS:
-                    shown = now
-                    progress(f"{label}: {min(len(lines), total)} of {total} packages, {now - started:.0f} s")
+        started = time.monotonic()
+        log = self._work / "compile.log"
+        with (
+            log.open("w") as output_file,
+            subprocess.Popen(
+                dying_with_parent(argv), cwd=self._tree, env=self._environment, stderr=output_file
+            ) as process,
+        ):
+            while not _ended(process, PROGRESS_SECONDS):
+                compiled = min(log.read_text().count("\n"), total)
+                progress(f"{label}: {compiled} of {total} packages, {time.monotonic() - started:.0f} s")
         if process.returncode != 0:
-            raise BuildError(f"compiling {upstream} failed:\n{''.join(lines)[-4000:]}")
+            raise BuildError(f"compiling {upstream} failed:{log_tail(log, 40)}")
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether the process ends within `seconds`."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

@@ -210,3 +210,19 @@ def test_a_path_that_cannot_hold_a_socket_is_refused_at_once(tmp_path: Path) -> 
         Supervisor(tmp_path / ("x" * 100))
     with pytest.raises(ValueError, match="spaces"):
         Supervisor(Path("/tmp/with space"))
+
+
+def test_stop_works_on_a_supervisord_that_no_longer_answers(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor.apply([sleeper("one")])
+    daemon, one = supervisor.pid(), running(supervisor, "one").pid
+    assert daemon
+    assert one
+    monkeypatch.setattr("cairn_local.supervision.ANSWER_SECONDS", 1.0)
+    os.kill(daemon, signal.SIGSTOP)
+    with pytest.raises(SupervisionError, match="does not answer"):
+        supervisor.apply([sleeper("one")])
+    assert supervisor.stop()
+    assert not alive(daemon)
+    assert not alive(one)
