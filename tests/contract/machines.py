@@ -1,0 +1,57 @@
+"""Steps that many tests take."""
+
+from __future__ import annotations
+
+from cairn_agent.drivers.api import Driver, Step
+from cairn_crds.guest import GuestSpec
+from cairn_crds.instance import PowerState
+from contract.backends import NODE, Backend
+
+
+class Cut(Exception):
+    """Stands for the agent being killed."""
+
+
+class Steps:
+    """Notes the steps that a spawn reports, and can cut it off at one of them."""
+
+    def __init__(self, cut_at: Step | None = None) -> None:
+        self.seen: list[Step] = []
+        self._cut_at = cut_at
+
+    async def __call__(self, step: Step) -> None:
+        if step is self._cut_at:
+            raise Cut
+        self.seen.append(step)
+
+
+async def spawn(backend: Backend, instance_id: str, spec: GuestSpec | None = None) -> GuestSpec:
+    """A complete machine, shut down."""
+    spec = spec or backend.spec()
+    await backend.driver.spawn(NODE, instance_id, spec, Steps())
+    return spec
+
+
+async def power(driver: Driver, instance_id: str) -> PowerState | None:
+    """The machine's power state; None where there is none."""
+    state = await driver.get(NODE, instance_id)
+    return None if state is None else state.power_state
+
+
+async def bring_to(backend: Backend, instance_id: str, state: PowerState) -> GuestSpec:
+    """Spawn a machine and bring it to a power state."""
+    spec = await spawn(backend, instance_id)
+    driver = backend.driver
+    if state is PowerState.SHUTDOWN:
+        return spec
+    await driver.power_on(NODE, instance_id)
+    if state is PowerState.PAUSED:
+        await driver.pause(NODE, instance_id)
+    elif state is PowerState.SUSPENDED:
+        await driver.suspend(NODE, instance_id)
+    elif state is PowerState.CRASHED:
+        backend.events.clear()
+        backend.crash(instance_id)
+        await backend.events.wait_for(instance_id)
+    assert await power(driver, instance_id) is state
+    return spec
