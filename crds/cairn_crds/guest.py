@@ -149,6 +149,8 @@ class GuestStatus(Model):
     spec_generation: int = 0
     """The `metadata.generation` of the spec that has been reached."""
     started_at: datetime | None = None
+    boot_id: Text | None = None
+    """Which boot of the host the power state was last brought about in."""
     fault: GuestFault | None = None
 
 

@@ -94,8 +94,8 @@ class Report:
 Decision = Remove | Wait | Missing | Refuse | Spawn | Enforce | Report
 
 
-def decide(guest: Guest, machine: MachineState | None) -> Decision:
-    """The next thing to do."""
+def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = None) -> Decision:
+    """The next thing to do. `boot_id`: of the host as it runs now; None: what ran before is not started."""
     spec, status = guest.spec, guest.status
     if spec.absent:
         return Remove()
@@ -109,14 +109,15 @@ def decide(guest: Guest, machine: MachineState | None) -> Decision:
         return Missing()
     if machine is None or not machine.complete:
         return Spawn()
-    return _decide_power(guest)
+    return _decide_power(guest, machine, boot_id)
 
 
-def _decide_power(guest: Guest) -> Decision:
+def _decide_power(guest: Guest, machine: MachineState, boot_id: str | None) -> Decision:
     spec, status = guest.spec, guest.status
     if spec.launched and status.spec_generation == 0:
         return Report()  # a Guest made again from SQL: the machine is taken as it is
     if status.phase is GuestPhase.READY and status.spec_generation >= guest.metadata.generation:
-        return Report()
+        host_went_down = boot_id is not None and status.boot_id not in (None, boot_id)
+        return Enforce(reboot=False) if host_went_down and machine.power_state in _OFF else Report()
     first_boot = status.spec_generation == 0
     return Enforce(reboot=not first_boot and spec.reboot.generation > status.reboot_generation)

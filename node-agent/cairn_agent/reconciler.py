@@ -7,6 +7,7 @@ fault; one that may pass is tried again with back-off, a permanent one waits for
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -51,6 +52,7 @@ class GuestReconciler:
         self._kubernetes = kubernetes
         self._driver = driver
         self._guests = guests
+        self._boot_id = hashlib.sha256(settings.boot_id_file.read_bytes()).hexdigest()[:16]
         self.queue: WorkQueue[Key] = WorkQueue(
             "guests",
             self.reconcile,
@@ -77,7 +79,7 @@ class GuestReconciler:
     async def _converge(self, guest: Guest, node: str) -> None:
         instance_id = guest.instance_id
         machine = await self._driver.get(node, instance_id)
-        match decide(guest, machine):
+        match decide(guest, machine, self._boot_id if self._settings.resume_guests else None):
             case Remove():
                 await self._remove(guest, node)
             case Wait():
@@ -176,6 +178,7 @@ class GuestReconciler:
             reboot_generation=guest.spec.reboot.generation if reached else guest.status.reboot_generation,
             spec_generation=guest.metadata.generation if reached else guest.status.spec_generation,
             started_at=guest.status.started_at or datetime.now(UTC),
+            boot_id=self._boot_id,
             fault=None,
         )
 

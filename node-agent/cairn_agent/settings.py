@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -28,6 +29,10 @@ class AgentSettings(Section):
     """How often files that nothing refers to are removed."""
     graceful_seconds: Annotated[float, Field(ge=0)] = 60.0
     """How long a guest may take to shut down before the plug is pulled (Nova: `shutdown_timeout`)."""
+    resume_guests: bool = True
+    """Start the guests that ran when the host went down (Nova: `resume_guests_state_on_host_boot`)."""
+    boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id")
+    """Its content changes with every boot of what the guests run in."""
     patience_seconds: Annotated[float, Field(ge=0)] = 1.0
     """A spawn that takes longer than this reports its steps."""
 
