@@ -129,14 +129,14 @@ async def remove_project(db: Database, name: str) -> None:
 
 async def get_project(db: Database, name: str) -> ProjectRecord | None:
     """The project, unless it is removed."""
-    rows = await _select(db, projects, projects.c.name == name)
-    return _project(rows[0]) if rows else None
+    row = await _one(db, projects, projects.c.name == name)
+    return None if row is None else _project(row)
 
 
 async def project_of_namespace(db: Database, namespace: str) -> ProjectRecord | None:
     """The project whose instances live in that namespace."""
-    rows = await _select(db, projects, projects.c.namespace == namespace)
-    return _project(rows[0]) if rows else None
+    row = await _one(db, projects, projects.c.namespace == namespace)
+    return None if row is None else _project(row)
 
 
 async def list_projects(db: Database) -> list[ProjectRecord]:
@@ -278,8 +278,8 @@ async def remove_key_pair(db: Database, namespace: str, name: str) -> None:
 
 async def get_key_pair(db: Database, namespace: str, name: str) -> KeyPairSpec | None:
     """The key, unless it is removed."""
-    rows = await _select(db, key_pairs, key_pairs.c.namespace == namespace, key_pairs.c.name == name)
-    return KeyPairSpec.model_validate(rows[0].spec) if rows else None
+    row = await _one(db, key_pairs, key_pairs.c.namespace == namespace, key_pairs.c.name == name)
+    return None if row is None else KeyPairSpec.model_validate(row.spec)
 
 
 async def list_key_pairs(db: Database, namespace: str) -> dict[str, KeyPairSpec]:
@@ -319,10 +319,8 @@ async def remove_server_group(db: Database, namespace: str, name: str) -> None:
 
 async def get_server_group(db: Database, namespace: str, name: str) -> ServerGroupRecord | None:
     """The group of that name, unless it is removed."""
-    rows = await _select(
-        db, server_groups, server_groups.c.namespace == namespace, server_groups.c.name == name
-    )
-    return _group(rows[0]) if rows else None
+    row = await _one(db, server_groups, server_groups.c.namespace == namespace, server_groups.c.name == name)
+    return None if row is None else _group(row)
 
 
 async def list_server_groups(db: Database, namespace: str | None = None) -> list[ServerGroupRecord]:
@@ -396,8 +394,8 @@ async def remove_compute_node(db: Database, name: str) -> None:
 
 async def get_compute_node(db: Database, name: str) -> ComputeNodeRecord | None:
     """The host, unless it is removed."""
-    rows = await _select(db, compute_nodes, compute_nodes.c.name == name)
-    return _compute_node(rows[0]) if rows else None
+    row = await _one(db, compute_nodes, compute_nodes.c.name == name)
+    return None if row is None else _compute_node(row)
 
 
 async def list_compute_nodes(db: Database) -> list[ComputeNodeRecord]:
@@ -434,12 +432,18 @@ async def _upsert_spec(db: Database, table: sa.Table, name: str, spec: Model) ->
 
 
 async def _get_spec(db: Database, table: sa.Table, name: str, model: type[S]) -> S | None:
-    rows = await _select(db, table, table.c.name == name)
-    return model.model_validate(rows[0].spec) if rows else None
+    row = await _one(db, table, table.c.name == name)
+    return None if row is None else model.model_validate(row.spec)
 
 
 async def _list_specs(db: Database, table: sa.Table, model: type[S]) -> dict[str, S]:
     return {row.name: model.model_validate(row.spec) for row in await _select(db, table)}
+
+
+async def _one(db: Database, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> Any:
+    """The row that is not removed; None when there is none."""
+    statement = sa.select(table).where(table.c.removed_at.is_(None), *conditions)
+    return await db.read(lambda conn: conn.execute(statement).first())
 
 
 async def _select(db: Database, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> list[Any]:

@@ -167,7 +167,7 @@ class Database:
         if attempt >= ATTEMPTS.get(_verdict(error), self._settings.attempts):
             return None
         longest: float = min(0.5, self._settings.backoff * 2.0 ** (attempt - 1))
-        return random.uniform(0.5, 1.0) * longest  # noqa: S311
+        return random.uniform(0.1, 1.0) * longest  # noqa: S311
 
 
 class Verdict(enum.Enum):

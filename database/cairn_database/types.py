@@ -56,8 +56,8 @@ class JsonText(sa.types.TypeDecorator[Any]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         if dialect.name in ("mysql", "mariadb"):
-            return dialect.type_descriptor(mysql.LONGTEXT())
-        return dialect.type_descriptor(sa.Text())
+            return mysql.LONGTEXT()
+        return sa.Text()  # as it is: asyncpg's own descriptor for it would say VARCHAR in DDL
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
         return None if value is None else orjson.dumps(value).decode()

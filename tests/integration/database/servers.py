@@ -116,6 +116,7 @@ class PostgresqlServer(Server):
             "full_page_writes": "off",
             "shared_buffers": "64MB",
             "max_connections": "100",
+            "deadlock_timeout": "20ms",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [str(POSTGRESQL_BIN / "postgres"), "-D", str(self.data), *options]
