@@ -136,10 +136,11 @@ class Selector:
         for filter_ in self._filters:
             if not before or not filter_.applies(request):
                 continue
-            left = left & filter_.mask(hosts, request)
+            mask = filter_.mask(hosts, request)
+            removed, left = left & ~mask, left & mask
             after = int(np.count_nonzero(left))
             if after < before:
-                reason = filter_.reason(hosts, request)
+                reason = filter_.reason(hosts, request, removed)
                 removals.append(Removal(filter_.name, before - after, after, reason))
             before = after
         return tuple(removals)
@@ -163,10 +164,7 @@ def _highest(weights: FloatArray, wanted: int, first: list[int]) -> list[int]:
 
 
 def explain(selection: Selection) -> str:
-    """Why there is no host, to follow "No valid host was found.": which filter removed how many, and why.
-
-    Of the filter that removed the last hosts the reason says what to change.
-    """
+    """Why there is no host, to follow "No valid host was found.": which filter removed how many, and why."""
     if not selection.hosts:
         return "There are no hosts: create a ComputeNode and start its agent."
     if selection.candidates:

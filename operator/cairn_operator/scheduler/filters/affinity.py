@@ -25,7 +25,7 @@ class ServerGroupAntiAffinityFilter(Filter):
         full = [host for host, members in group.hosts.items() if members >= group.max_server_per_host]
         return ~hosts.by_name(full)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         most = request.group.max_server_per_host if request.group else 1
         return f"the server group's policy is anti-affinity, {most} per host"
 
@@ -45,7 +45,7 @@ class ServerGroupAffinityFilter(Filter):
             return hosts.valid.copy()
         return hosts.by_name(host for host, members in group.hosts.items() if members)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         group = request.group
         where = sorted(host for host, members in group.hosts.items() if members) if group else []
         return f"the server group's policy is affinity, and it is on {', '.join(where)}"
@@ -62,7 +62,7 @@ class DifferentHostFilter(Filter):
     def mask(self, hosts: HostTable, request: PlacementRequest) -> BoolArray:
         return ~hosts.by_name(request.different_host or ())
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return "instances of the hint differentHost are there"
 
 
@@ -79,7 +79,7 @@ class SameHostFilter(Filter):
             return hosts.valid.copy()
         return hosts.by_name(request.same_host)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         if not request.same_host:
             return "no instance of the hint sameHost is on a host"
         return f"instances of the hint sameHost are on {', '.join(sorted(request.same_host))}"

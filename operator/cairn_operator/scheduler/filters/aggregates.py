@@ -35,7 +35,7 @@ class AggregateInstanceExtraSpecsFilter(Filter):
 
         return hosts.by_membership(meets)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         demands = ", ".join(f"{key} {demand}" for key, demand in request.extra.aggregate)
         return f"need an aggregate with {demands}"
 
@@ -68,7 +68,7 @@ class AggregateImagePropertiesIsolation(Filter):
 
         return hosts.by_membership(agrees)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return "their aggregates are for images with other properties"
 
 
@@ -89,7 +89,7 @@ class AggregateMultiTenancyIsolation(Filter):
 
         return hosts.by_membership(open_to_project)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return f"their aggregates are not for project {request.project}"
 
 
@@ -108,5 +108,5 @@ class AggregateTypeAffinityFilter(Filter):
 
         return hosts.by_membership(takes)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return f"their aggregates are not for flavor {request.flavor}"

@@ -40,5 +40,5 @@ class Filter(abc.ABC):
         """
 
     @abc.abstractmethod
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
-        """For a person: why it removes hosts, in a few words that fit in brackets."""
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
+        """For a person: why it removed these hosts, in a few words that fit in brackets."""

@@ -40,7 +40,7 @@ class ComputeCapabilitiesFilter(Filter):
             passing &= _meets(hosts, path, demand, without=True)
         return passing
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         demands = (*request.extra.capabilities, *request.extra.unscoped)
         return "need " + ", ".join(f"{path} {demand}" for path, demand in demands)
 
@@ -78,7 +78,7 @@ class RequiredTraits(Filter):
             lambda profile: required <= profile.traits and forbidden.isdisjoint(profile.traits)
         )
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         words = [f"required {', '.join(sorted(request.extra.required_traits))}"]
         words += [f"forbidden {', '.join(sorted(request.extra.forbidden_traits))}"]
         return "traits " + "; ".join(word for word in words if word not in ("required ", "forbidden "))

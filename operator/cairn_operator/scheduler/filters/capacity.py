@@ -2,7 +2,8 @@
 
 Nova asks its placement service for these three today; the names are from when they were filters, so that
 "no valid host" can say which of them it was. The claim in SQL is what keeps hosts from being overfilled;
-these only choose hosts of which that can be expected.
+these only choose hosts of which that can be expected. What needs none of a resource fits anywhere, also on a
+host that has been given out beyond limits that were lowered since (the claim sees it so too).
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ class _Capacity(Filter):
     resource: ClassVar[int]
     unit: ClassVar[str]
 
-    def mask(self, hosts: HostTable, request: PlacementRequest) -> BoolArray:
-        room: BoolArray = (
-            hosts.limits[self.resource] - hosts.used[self.resource] >= request.amounts[self.resource]
-        )
-        return room
+    def applies(self, request: PlacementRequest) -> bool:
+        return request.amounts[self.resource] > 0
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
-        free = (hosts.limits[self.resource] - hosts.used[self.resource])[hosts.valid & hosts.up]
-        best = max(0, int(np.max(free, initial=0)))
-        return f"need {request.amounts[self.resource]} {self.unit}, the roomiest host that is up has {best}"
+    def mask(self, hosts: HostTable, request: PlacementRequest) -> BoolArray:
+        if not self.applies(request):
+            return hosts.valid.copy()
+        room = hosts.limits[self.resource] - hosts.used[self.resource]
+        fits: BoolArray = room >= request.amounts[self.resource]
+        return fits
+
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
+        free = (hosts.limits[self.resource] - hosts.used[self.resource])[removed]
+        most = int(np.max(free, initial=0))
+        return f"need {request.amounts[self.resource]} {self.unit}, the roomiest has {most} left"
 
 
 class CoreFilter(_Capacity):
@@ -50,11 +55,8 @@ class RamFilter(_Capacity):
 
 
 class DiskFilter(_Capacity):
-    """Hosts with enough disk left. An instance that needs none fits anywhere."""
+    """Hosts with enough disk left."""
 
     name = "DiskFilter"
     resource = DISK
     unit = "GiB"
-
-    def applies(self, request: PlacementRequest) -> bool:
-        return request.disk_gib > 0

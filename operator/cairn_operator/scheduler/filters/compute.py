@@ -23,10 +23,10 @@ class ComputeFilter(Filter):
     def mask(self, hosts: HostTable, request: PlacementRequest) -> BoolArray:
         return hosts.up & ~hosts.disabled & ~hosts.withdrawn
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         out = hosts.disabled | hosts.withdrawn
-        disabled = int(np.count_nonzero(out & hosts.valid))
-        down = int(np.count_nonzero(~hosts.up & ~out & hosts.valid))
+        disabled = int(np.count_nonzero(out & removed))
+        down = int(np.count_nonzero(~out & removed))
         parts = [f"{count} {word}" for count, word in ((disabled, "disabled"), (down, "down")) if count]
         return ", ".join(parts) or "down or disabled"
 
@@ -42,7 +42,7 @@ class RetryFilter(Filter):
     def mask(self, hosts: HostTable, request: PlacementRequest) -> BoolArray:
         return ~hosts.by_name(request.excluded_hosts)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return "building it failed there before"
 
 
@@ -57,5 +57,5 @@ class AllHostsFilter(Filter):
     def mask(self, hosts: HostTable, request: PlacementRequest) -> BoolArray:
         return np.ones(hosts.capacity, np.bool_)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return "it removes none"

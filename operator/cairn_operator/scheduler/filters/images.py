@@ -70,7 +70,7 @@ class ImagePropertiesFilter(Filter):
 
         return hosts.by_profile(runs)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return "the image needs " + ", ".join(word for word in self._demand(request) if word)
 
     def _demand(self, request: PlacementRequest) -> Demand:
@@ -119,7 +119,7 @@ class IsolatedHostsFilter(Filter):
             return ~isolated
         return np.ones(hosts.capacity, np.bool_)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         if request.image in self.settings.isolated_images:
             return f"image {request.image} may run on isolated hosts only"
         return "kept for isolated images"

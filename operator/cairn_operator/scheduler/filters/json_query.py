@@ -38,7 +38,7 @@ class JsonFilter(Filter):
     def mask(self, hosts: HostTable, request: PlacementRequest) -> BoolArray:
         return _truth(_evaluate(hosts, request.query, DEEPEST))
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return "the hint query is not true of them"
 
 

@@ -17,7 +17,7 @@ class NumInstancesFilter(Filter):
         few: BoolArray = hosts.instances < self.settings.max_instances_per_host
         return few
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return f"a host may have {self.settings.max_instances_per_host} instances"
 
 
@@ -31,7 +31,7 @@ class AggregateNumInstancesFilter(NumInstancesFilter):
         few: BoolArray = hosts.instances < most
         return few
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return (
             f"a host may have {self.settings.max_instances_per_host} instances, "
             "or its aggregate's max_instances_per_host"
@@ -47,7 +47,7 @@ class IoOpsFilter(Filter):
         few: BoolArray = hosts.io_ops < self.settings.max_io_ops_per_host
         return few
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return f"a host may work on {self.settings.max_io_ops_per_host} instances at once"
 
 
@@ -61,7 +61,7 @@ class AggregateIoOpsFilter(IoOpsFilter):
         few: BoolArray = hosts.io_ops < most
         return few
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return (
             f"a host may work on {self.settings.max_io_ops_per_host} instances at once, "
             "or its aggregate's max_io_ops_per_host"

@@ -25,5 +25,5 @@ class MetricsFilter(Filter):
             reported &= False if figures is None else ~np.isnan(figures)
         return reported
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return "need the metrics " + ", ".join(self.settings.metrics_weight_setting)

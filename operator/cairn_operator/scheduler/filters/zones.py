@@ -26,9 +26,9 @@ class AvailabilityZoneFilter(Filter):
         default = frozenset((self.settings.default_availability_zone,))
 
         def in_zone(membership: Membership) -> bool:
-            return request.zone in membership.values.get(ZONE_KEY, default)
+            return not request.zone or request.zone in membership.values.get(ZONE_KEY, default)
 
         return hosts.by_membership(in_zone)
 
-    def reason(self, hosts: HostTable, request: PlacementRequest) -> str:
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
         return f"not in zone {request.zone}"
