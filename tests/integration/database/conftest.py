@@ -16,6 +16,8 @@ from cairn_database import Database, migrations
 from cairn_database.tables import metadata
 from integration.database.servers import MariadbServer, PostgresqlServer, Server
 
+sqlite_only = pytest.mark.parametrize("place", ["sqlite"], indirect=True, scope="session")
+servers_only = pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True, scope="session")
 SERVERS: dict[str, type[Server]] = {"postgresql": PostgresqlServer, "mariadb": MariadbServer}
 
 

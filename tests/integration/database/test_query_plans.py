@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from cairn_crds.instance import PowerState
 from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
 from cairn_database import Database, TaskState, VmState, catalog, claims, history, instances, quotas
-from integration.database.conftest import Place
+from integration.database.conftest import sqlite_only
 from integration.database.support import active, delete, make_cloud, new, spawning
 
 Statement = tuple[str, Any]
@@ -97,9 +97,8 @@ async def _everything_hot(db: Database) -> None:
     await catalog.project_of_namespace(db, "blue")
 
 
-async def test_hot_statements_use_an_index(place: Place, db: Database) -> None:
-    if place.kind != "sqlite":
-        pytest.skip("EXPLAIN QUERY PLAN is SQLite's")
+@sqlite_only
+async def test_hot_statements_use_an_index(db: Database) -> None:
     await make_cloud(db)
     with _statements() as seen:
         await _everything_hot(db)
@@ -108,10 +107,9 @@ async def test_hot_statements_use_an_index(place: Place, db: Database) -> None:
     assert _complaints(plans) == []
 
 
+@sqlite_only
 @pytest.mark.parametrize("name", READS_IT_ALL)
-async def test_the_check_sees_a_full_scan(place: Place, db: Database, name: str) -> None:
-    if place.kind != "sqlite":
-        pytest.skip("EXPLAIN QUERY PLAN is SQLite's")
+async def test_the_check_sees_a_full_scan(db: Database, name: str) -> None:
     await db.run(lambda conn: conn.exec_driver_sql("DROP INDEX ix_instances_deleted"))
     with _statements() as seen:
         await READS_IT_ALL[name](db)
