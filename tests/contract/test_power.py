@@ -146,9 +146,8 @@ async def _booted(backend: Backend, instance_id: str, boots: int) -> None:
     if Capability.CONSOLE_LOG not in backend.driver.capabilities:
         return
     async with asyncio.timeout(PATIENCE):
-        while await _boots(backend, instance_id) < boots:
+        while True:
+            log = await backend.driver.console_log(NODE, instance_id, 1024**2)
+            if log.count(backend.greeting) >= boots:
+                return
             await asyncio.sleep(0.02)
-
-
-async def _boots(backend: Backend, instance_id: str) -> int:
-    return (await backend.driver.console_log(NODE, instance_id, 1024**2)).count(backend.greeting)

@@ -4,7 +4,7 @@
 - `spawning.py`: a boot, top to bottom
 - `domain_xml.py`, `devices.py`: from a GuestSpec to libvirt's domain XML, pure
 - `domains.py`: finding and reading domains; `power.py`: power changes
-- `network.py`: NAT networks and their DHCP entries
+- `network.py`: NAT networks and their DHCP entries; `anti_spoof.py`: the guests' traffic filter
 - `storage.py`, `records.py`: a machine's directory and what is in it
 - `console.py`: the console log
 - `host.py`, `virt_type.py`, `inventory.py`, `cpu_traits.py`: what the host offers

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement
 
 from cairn_agent.drivers.api import Unsupported
-from cairn_agent.drivers.libvirt.host import ANTI_SPOOF_FILTER
+from cairn_agent.drivers.libvirt.anti_spoof import FILTER
 from cairn_agent.drivers.libvirt.network import libvirt_name
 from cairn_crds.guest import GuestNetwork
 
@@ -76,7 +76,7 @@ def interface(network: GuestNetwork, model: str, *, anti_spoof: bool) -> Element
     SubElement(element, "model", type=model)
     SubElement(element, "mtu", size=str(network.mtu))
     if anti_spoof:
-        filter_ = SubElement(element, "filterref", filter=ANTI_SPOOF_FILTER)
+        filter_ = SubElement(element, "filterref", filter=FILTER)
         SubElement(filter_, "parameter", name="IP", value=network.address)
     return element
 

@@ -52,7 +52,7 @@ def domain_xml(node: str, instance_id: str, spec: GuestSpec, host: Host, files: 
     root.append(_metadata(node, spec))
     SubElement(root, "memory", unit="MiB").text = str(spec.memory_mib)
     SubElement(root, "vcpu").text = str(spec.vcpus)
-    root.extend(_platform(instance_id, spec, host))
+    root.extend(list(_platform(instance_id, spec, host)))
     SubElement(root, "on_poweroff").text = "destroy"
     SubElement(root, "on_reboot").text = "restart"
     SubElement(root, "on_crash").text = "destroy"
@@ -130,9 +130,9 @@ def _devices(spec: GuestSpec, host: Host, files: MachineFiles) -> Element:
     properties = spec.image.properties
     root = Element("devices")
     names = devices.DiskNames()
-    root.extend(devices.disk(disk, names) for disk in _disks(spec, files))
+    root.extend([devices.disk(disk, names) for disk in _disks(spec, files)])
     vif_model = devices.chosen(properties, "hw_vif_model", devices.VIF_MODELS, "virtio")
-    root.extend(devices.interface(n, vif_model, anti_spoof=host.anti_spoof) for n in spec.networks)
+    root.extend([devices.interface(n, vif_model, anti_spoof=host.anti_spoof) for n in spec.networks])
     root.append(devices.serial_console(files.serial_socket, files.console_log))
     video_model = devices.chosen(properties, "hw_video_model", devices.VIDEO_MODELS, "vga")
     root.extend(devices.vnc(files.vnc_socket, video_model))

@@ -15,7 +15,7 @@ from cairn_agent.drivers.api import (
     Unsupported,
     WrongPowerState,
 )
-from cairn_agent.drivers.libvirt import console, domains, power
+from cairn_agent.drivers.libvirt import anti_spoof, console, domains, power
 from cairn_agent.drivers.libvirt.connection import Connection
 from cairn_agent.drivers.libvirt.errors import Unreachable
 from cairn_agent.drivers.libvirt.events import Changes
@@ -58,7 +58,7 @@ class LibvirtDriver:
 
     async def open(self, sink: EventSink) -> None:
         await self._connection.open()
-        self._host = await self._connection.run(lambda c: read_host(c, self._settings.virt_type))
+        self._host = await self._connection.run(self._prepare_host)
         self.capabilities = self._host.capabilities
         await self._workers.run(self._make_directories)
         self._changes.open(sink)
@@ -189,6 +189,9 @@ class LibvirtDriver:
 
     async def _change(self, change: Callable[[Any, str, str], None], node: str, instance_id: str) -> None:
         await self._connection.run(lambda c: change(c, node, instance_id))
+
+    def _prepare_host(self, connection: Any) -> Host:
+        return read_host(connection, self._settings.virt_type, anti_spoof=anti_spoof.install(connection))
 
     # Events
 

@@ -13,8 +13,6 @@ from cairn_agent.drivers.libvirt.errors import is_code
 from cairn_agent.drivers.libvirt.virt_type import choose_virt_type, kvm_works
 from cairn_agent.drivers.settings import VirtType
 
-ANTI_SPOOF_FILTER = "clean-traffic"
-
 MACHINE_TYPES = {"x86_64": "q35", "aarch64": "virt"}
 """Where libvirt's own choice is dated."""
 
@@ -58,7 +56,7 @@ class Host:
         return LIFECYCLE | CONSOLES if self.emulates else LIFECYCLE
 
 
-def read_host(connection: Any, wanted: VirtType) -> Host:
+def read_host(connection: Any, wanted: VirtType, *, anti_spoof: bool) -> Host:
     """Ask the connection. Raises Unsupported when it cannot do what was wanted; blocking."""
     root = ElementTree.fromstring(connection.getCapabilities())  # noqa: S314 - written by libvirt
     architecture, offered = _guests(root)
@@ -72,7 +70,7 @@ def read_host(connection: Any, wanted: VirtType) -> Host:
         machine_type=machine_type,
         cpu_mode=_cpu_mode(described, virt_type),
         emulates=described is not None,
-        anti_spoof=_has_filter(connection),
+        anti_spoof=anti_spoof,
         hypervisor_owner=_owner(root, virt_type),
         cpu_features=_features(connection, model),
         cpu_model=(model.findtext("model") or "") if model is not None else "",
@@ -110,16 +108,6 @@ def _cpu_mode(described: ElementTree.Element | None, virt_type: str) -> str | No
     mode = "host-passthrough" if virt_type == "kvm" else "maximum"
     supported = described.find(f"cpu/mode[@name='{mode}']")
     return mode if supported is not None and supported.get("supported") == "yes" else None
-
-
-def _has_filter(connection: Any) -> bool:
-    try:
-        connection.nwfilterLookupByName(ANTI_SPOOF_FILTER)
-    except libvirt.libvirtError as error:
-        if is_code(error, libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_NWFILTER):
-            return False
-        raise
-    return True
 
 
 def _owner(root: ElementTree.Element, virt_type: str) -> tuple[int, int] | None:

@@ -24,6 +24,7 @@ from cairn_agent.drivers.libvirt.errors import Unreachable, is_code
 from cairn_crds.guest import GuestNetwork
 
 PREFIX = "cairn-"
+PLACEHOLDER_MAC = "02:00:00:00:00:00"
 DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 _NAMESPACE = uuid.UUID("9d3f5a2e-6f0b-5c53-9a57-2f3f6f1c8f10")
 _LIVE = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
@@ -53,7 +54,10 @@ def network_xml(network: GuestNetwork) -> str:
     ElementTree.SubElement(root, "mtu", size=str(network.mtu))
     address = network.gateway or str(next(cidr.hosts()))
     ip = ElementTree.SubElement(root, "ip", address=address, netmask=str(cidr.netmask))
-    ElementTree.SubElement(ip, "dhcp")
+    dhcp = ElementTree.SubElement(ip, "dhcp")
+    # With one entry that nobody can ask for, DHCP is on from the start: else libvirt restarts dnsmasq for
+    # the first guest and after the last one.
+    ElementTree.SubElement(dhcp, "host", mac=PLACEHOLDER_MAC, ip=address)
     if network.dns and network.dns != [address]:
         options = ElementTree.SubElement(root, f"{{{DNSMASQ}}}options")
         value = "dhcp-option=option:dns-server," + ",".join(network.dns)
@@ -175,7 +179,8 @@ def _parse(text: str) -> ElementTree.Element:
 
 def _entries(definition: ElementTree.Element) -> list[tuple[str, str]]:
     """MAC and address of each DHCP entry."""
-    return [(host.get("mac", ""), host.get("ip", "")) for host in definition.iterfind("ip/dhcp/host")]
+    entries = [(host.get("mac", ""), host.get("ip", "")) for host in definition.iterfind("ip/dhcp/host")]
+    return [entry for entry in entries if entry[0] != PLACEHOLDER_MAC]
 
 
 def _update(network: Any, command: int, entry: tuple[str, str], flags: int) -> None:
