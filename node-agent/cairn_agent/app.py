@@ -71,7 +71,7 @@ class Agent:
             return
         await self._reconciler.queue.start()
         self._guests.on_change(self._reconciler.queue.add)
-        await self._watches.start()
+        await self._watches.start(stop)
         await self._heartbeat.start()
         self._started = True
         log.info("agent.started", nodes=self._nodes, guests=len(self._guests))

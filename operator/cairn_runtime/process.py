@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from cairn_runtime.health import Health, HealthServer
 from cairn_runtime.logs import set_up_logs
 from cairn_runtime.settings import Loaded, load_settings
+from cairn_runtime.signals import on_stop_signal
 
 Main = Callable[[Loaded, Health, asyncio.Event], Awaitable[None]]
 """The process itself: start, run until the event is set, stop in order."""
@@ -38,9 +38,7 @@ def run_process(name: str, schema: type[Loaded], arguments: list[str], main: Mai
 async def _run(name: str, settings: Loaded, main: Main[Loaded]) -> int:
     log = structlog.get_logger()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signal(stop.set)
     health = Health()
     server = HealthServer(health, settings.health)
     await server.start()

@@ -7,7 +7,8 @@ replicas may run the same handlers; who acts is decided elsewhere (shards, claim
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import kopf
@@ -15,9 +16,17 @@ import structlog
 
 from cairn_crds import GROUP, VERSION
 from cairn_runtime.kubernetes import Kubernetes, KubernetesError
+from cairn_runtime.signals import retake
 from cairn_runtime.store import Store
 
 log = structlog.get_logger()
+
+
+class _Backoffs:
+    """Seconds between attempts, without end: kopf dies of a request that has used its attempts up."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.1, 0.3, 1.0, 2.0, 2.0), itertools.repeat(5.0))
 
 
 class Watches:
@@ -36,8 +45,8 @@ class Watches:
         self._namespaces = tuple(namespaces)
         self._resync_seconds = resync_seconds
         self._registry = kopf.OperatorRegistry()
-        self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
         kopf.on.login(registry=self._registry)(self._login)
         for store in stores:
             self._register(store)
@@ -62,21 +71,32 @@ class Watches:
             token=bearer.removeprefix("Bearer ") if bearer else None,
         )
 
-    async def start(self) -> None:
-        """List every kind once, then watch. Raises KubernetesError where the first lists fail."""
+    async def start(self, stop: asyncio.Event) -> None:
+        """List every kind once, then watch. Raises KubernetesError where the first lists fail.
+
+        `stop` is set where the watches end by themselves: the process is of no use without them, and begins
+        anew.
+        """
         await self.resync()
         self._tasks = [
             asyncio.create_task(self._run_kopf(), name="kopf"),
             asyncio.create_task(self._keep_in_sync(), name="resync"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(lambda task: self._ended(task, stop))
 
     async def stop(self) -> None:
         """End the watches."""
-        self._stop.set()
-        await asyncio.wait(self._tasks, timeout=5)
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
+        if self._stopping or task.cancelled():
+            return
+        log.error("watches.ended", task=task.get_name(), error=str(task.exception()))
+        stop.set()
 
     async def resync(self) -> None:
         """List everything and repair the stores."""
@@ -100,7 +120,7 @@ class Watches:
 
     async def check_live(self) -> str | None:
         """For /healthz: whether kopf has ended, which only a restart mends."""
-        if any(task.done() for task in self._tasks) and not self._stop.is_set():
+        if any(task.done() for task in self._tasks) and not self._stopping:
             return "the watches have ended"
         return None
 
@@ -111,24 +131,31 @@ class Watches:
         settings.queueing.idle_timeout = 1.0
         settings.watching.server_timeout = 300
         settings.watching.client_timeout = 330
-        settings.networking.error_backoffs = [0.1, 0.3, 1, 2, 2, 5, 5, 10]
+        settings.networking.error_backoffs = _Backoffs()
         settings.execution.max_workers = 2
-        await kopf.operator(
+        settings.process.ultimate_exiting_timeout = None
+        tasks = await kopf.spawn_tasks(
             registry=self._registry,
             settings=settings,
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
-            stop_flag=self._stop,
         )
+        retake()
+        # Not kopf.run_tasks: in the end it cancels every task of the loop that is younger than kopf itself.
+        try:
+            done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
 
     async def _keep_in_sync(self) -> None:
-        while not self._stop.is_set():
+        while True:
+            await asyncio.sleep(self._resync_seconds)
             try:
-                async with asyncio.timeout(self._resync_seconds):
-                    await self._stop.wait()
-            except TimeoutError:
-                try:
-                    await self.resync()
-                except KubernetesError as error:
-                    log.warning("resync.failed", error=str(error))
+                await self.resync()
+            except KubernetesError as error:
+                log.warning("resync.failed", error=str(error))

@@ -111,7 +111,7 @@ class Conductor:
         await self._mirrors.queue.start()
         self._listen()
         await self._membership.start()
-        await self._watches.start()
+        await self._watches.start(stop)
         self._take_share()
         await self._sweep.start()
         self._started = True

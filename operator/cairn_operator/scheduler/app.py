@@ -122,7 +122,7 @@ async def run_scheduler(settings: SchedulerProcessSettings, health: Health, stop
             health.add_live("watches", watches.check_live)
             health.add_ready("hosts", scheduler.check)
             measure_hosts(scheduler.hosts)
-            await watches.start()
+            await watches.start(stop)
             try:
                 await scheduler.run(stop)
             finally:
