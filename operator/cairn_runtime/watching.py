@@ -102,12 +102,10 @@ class Watches:
         """List everything and repair the stores."""
         for store in self._stores:
             if store.kind.kind_info.scope == "Namespaced" and self._namespaces:
-                items: list[dict[str, Any]] = []
-                version = "0"
-                for namespace in self._namespaces:
-                    part, version = await self._kubernetes.list_all(store.kind, namespace)
-                    items += part
-                store.sync(items, version)
+                lists = [await self._kubernetes.list_all(store.kind, name) for name in self._namespaces]
+                # By the oldest list: what came up in its namespace since then is not in it.
+                version = min((version for _items, version in lists), key=int)
+                store.sync((item for items, _version in lists for item in items), version)
             else:
                 store.sync(*await self._kubernetes.list_all(store.kind))
 
