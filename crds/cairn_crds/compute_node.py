@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from cairn_crds.base import Column, Count, LongText, Model, Resource, ResourceKind, Scope, Text, Uuid
 from cairn_crds.conditions import Condition
 from cairn_crds.flavor import AGE_COLUMN
 
+Capability = Annotated[str, StringConstraints(max_length=8192)]
 Ratio = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -60,7 +61,7 @@ class ComputeNodeStatus(Model):
     cpu_model: Text | None = None
     traits: Annotated[list[Text], Field(max_length=512)] = []
     """What the driver and the host can do, as Nova's traits (`COMPUTE_…`, `HW_CPU_X86_…`)."""
-    capabilities: Annotated[dict[str, Text], Field(max_length=128)] = {}
+    capabilities: Annotated[dict[str, Capability], Field(max_length=128)] = {}
     """What ComputeCapabilitiesFilter compares (`hypervisor_type`, `cpu_info:arch` …)."""
     metrics: Annotated[dict[str, float], Field(max_length=128)] = {}
     """What MetricsFilter and MetricsWeigher read, e.g. `cpu.percent`."""

@@ -3,6 +3,9 @@ children. Each runs under its own service account, with the role it has in a clu
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import hashlib
 import json
 import random
 import socket
@@ -12,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cairn_local.install import install_manifests
 from cairn_local.process import HttpProbe, ProcessSpec
 from cairn_runtime.settings import LogFormat
 
@@ -19,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 """The project: manifests and examples are taken from here."""
 CRDS = ROOT / "crds" / "manifests"
 RBAC = ROOT / "charts" / "cairn" / "files" / "rbac.yaml"
+CODE = ("crds", "database", "operator", "node-agent", "api-gateway")
+CODE_VARIABLE = "CODE_VERSION"
 SYSTEM_NAMESPACE = "cairn-system"
 AGENT_ACCOUNT = "cairn-agent"
 PORT_RANGE = range(20_000, 32_000)
@@ -68,10 +74,7 @@ class Stack:
 
     def install(self) -> None:
         """CRDs, roles and service accounts into the cluster, and the tables into the database."""
-        # Kubernetes before 1.25 does not know CEL rules: it drops them, where kubectl would refuse them.
-        self.cluster.run("apply", "--validate=false", "-f", str(CRDS))
-        self.cluster.run("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
-        self.cluster.run("apply", "-f", str(RBAC))
+        asyncio.run(install_manifests(self.cluster.kubeconfig, CRDS, [RBAC]))
         self.upgrade_database()
 
     def upgrade_database(self) -> None:
@@ -152,12 +155,20 @@ class Stack:
         return ProcessSpec(
             name=name,
             argv=(*_cairn(), command),
-            env={**environment, **self.environment, "PYTHONUNBUFFERED": "1"},
+            env={**environment, **self.environment, "PYTHONUNBUFFERED": "1", CODE_VARIABLE: code_version()},
             directory=self.data_dir,
             ready=HttpProbe(f"http://{LOOPBACK}:{health}/readyz"),
             stop_seconds=20.0,
             priority=priority,
         )
+
+
+@functools.cache
+def code_version() -> str:
+    """Changes with any of Cairn's modules, so that `cairn up` after an update restarts what is out of date."""
+    modules = sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
+    facts = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in modules]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
 def _cairn() -> tuple[str, ...]:

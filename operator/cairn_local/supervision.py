@@ -93,6 +93,10 @@ class Supervisor:
         except UNREACHABLE:
             return []
 
+    def known(self) -> frozenset[str]:
+        """The names of the processes that it has, running or not."""
+        return frozenset(status.name for status in self.status())
+
     def apply(self, specs: Sequence[ProcessSpec], progress: Callable[[str], None] | None = None) -> Changes:
         """Make exactly `specs` run, and wait until each is ready; start supervisord first if need be.
 

@@ -55,6 +55,9 @@ def config(connection: sa.Connection | None = None) -> Any:
 def _upgrade(connection: sa.Connection, target: str) -> None:
     from alembic import command
 
+    if target == "head" and revision(connection) == HEAD:
+        return  # without waiting for whoever is writing
+    connection.rollback()
     dialect = connection.dialect.name
     if dialect == "sqlite":
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")

@@ -138,6 +138,8 @@ async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -
             flavor=resolved.flavor,
             image=resolved.image,
             key_pair=resolved.key_pair,
+            availability_zone=instance.spec.availability_zone,
+            hints=instance.spec.scheduler_hints.to_api(),
         )
     except QuotaExceeded as error:
         scope.refusal = Refusal("QuotaExceeded", str(error))

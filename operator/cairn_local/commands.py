@@ -1,0 +1,231 @@
+"""`cairn up`, `down`, `clean` and `status`: a whole cloud on one machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from cairn_local.control_plane.binaries import ControlPlaneUnavailable
+from cairn_local.control_plane.debian import DebianError
+from cairn_local.hypervisor.room import HypervisorRoom, RoomError
+from cairn_local.images.store import BuildError
+from cairn_local.machine import Machine
+from cairn_local.process import HttpProbe, ProcessFailed
+from cairn_local.progress import Progress
+from cairn_local.settings import CONTEXT_VARIABLE, Home
+from cairn_local.stack import ROOT, KubectlFailed
+from cairn_local.supervision import SupervisionError, Supervisor
+
+EXAMPLES = ("project.yaml", "flavors.yaml", "network.yaml")
+EXAMPLE_INSTANCE = "instance.yaml"
+BOOT_SECONDS = 300.0
+ERROR_SECONDS = 10.0
+EXPECTED = (
+    BuildError,
+    ControlPlaneUnavailable,
+    DebianError,
+    KubectlFailed,
+    ProcessFailed,
+    RoomError,
+    SupervisionError,
+    TimeoutError,
+    ValueError,
+)
+"""What can go wrong on a machine; the message says what to do, a traceback would not."""
+
+
+def up(arguments: list[str]) -> int:
+    """Set everything up, start it, boot the example; what is so already is left alone."""
+    parser = argparse.ArgumentParser("cairn up", description="A whole cloud on this machine.")
+    parser.add_argument(
+        "--context",
+        default=os.environ.get(CONTEXT_VARIABLE),
+        help="use the cluster of this kubeconfig context instead of a local control plane",
+    )
+    parser.add_argument("--no-example", action="store_true", help="start everything, boot nothing")
+    options = parser.parse_args(arguments)
+    if refused := _not_root("up"):
+        return refused
+    progress = Progress()
+    try:
+        machine = Machine(Home.from_environment(), progress, context=options.context)
+        changed = machine.start()
+        if not options.no_example:
+            _boot_example(machine, progress)
+    except EXPECTED as error:
+        progress.console.print(f"[red]cairn up failed:[/red] {error}", markup=True)
+        return 1
+    _say_what_next(machine, progress, changed=changed)
+    return 0
+
+
+def down(arguments: list[str]) -> int:
+    """Stop exactly what `up` started. Instances, disks and the database stay."""
+    argparse.ArgumentParser("cairn down", description=down.__doc__).parse_args(arguments)
+    if refused := _not_root("down"):
+        return refused
+    home, progress = Home.from_environment(), Progress()
+    try:
+        _stop(home, progress)
+    except EXPECTED as error:
+        progress.console.print(f"[red]cairn down failed:[/red] {error}", markup=True)
+        return 1
+    progress.say("stopped; `make up` starts it again with the same instances")
+    return 0
+
+
+def clean(arguments: list[str]) -> int:
+    """Stop everything and remove all of its data."""
+    argparse.ArgumentParser("cairn clean", description=clean.__doc__).parse_args(arguments)
+    if refused := _not_root("clean"):
+        return refused
+    home, progress = Home.from_environment(), Progress()
+    try:
+        _stop(home, progress)
+        if home.root.exists():
+            with progress.step(f"removing {home.root}"):
+                shutil.rmtree(home.root)
+    except (*EXPECTED, OSError) as error:
+        progress.console.print(f"[red]cairn clean failed:[/red] {error}", markup=True)
+        return 1
+    progress.say("nothing of it is left (built images and programs stay in the user's cache folder)")
+    return 0
+
+
+def status(arguments: list[str]) -> int:
+    """What runs, since when, and whether it is ready."""
+    argparse.ArgumentParser("cairn status", description=status.__doc__).parse_args(arguments)
+    home, progress = Home.from_environment(), Progress()
+    try:
+        processes = Supervisor(home.supervisor).status()
+    except PermissionError:
+        return _not_root("status")
+    if not processes:
+        progress.console.print("Nothing runs. `make up` starts it.")
+        return 3
+    table = Table("process", "state", "pid", "up", "ready", box=None, pad_edge=False)
+    ports = _ports(home)
+    for process in processes:
+        ready = (
+            HttpProbe(f"http://127.0.0.1:{ports[process.name]}/readyz")() if process.name in ports else None
+        )
+        table.add_row(
+            process.name,
+            process.state,
+            str(process.pid or ""),
+            _duration(process.uptime),
+            "yes" if ready is None else f"no: {ready[:160]}",
+        )
+    progress.console.print(table)
+    progress.console.print(f"\nlogs: {processes[0].log.parent}/NAME.log")
+    return 0 if all(process.state == "RUNNING" for process in processes) else 1
+
+
+def _ports(home: Home) -> dict[str, int]:
+    kept = home.stack / "ports.json"
+    ports: dict[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
+    return ports
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
+def _stop(home: Home, progress: Progress) -> None:
+    with progress.step("stopping Cairn, the guests and Kubernetes"):
+        if home.root.exists():
+            Supervisor(home.supervisor).stop()
+            HypervisorRoom(home.room).stop()
+
+
+def _boot_example(machine: Machine, progress: Progress) -> None:
+    """Apply examples/ and wait for the instance, showing what it goes through."""
+    run = machine.cluster.run
+    image = machine.demo_image_manifest()
+    run("apply", "-f", "-", stdin=json.dumps(image))
+    for name in EXAMPLES:
+        run("apply", "-f", str(ROOT / "examples" / name))
+    run("wait", "--for=condition=Ready", "project/demo", "--timeout=60s")
+    run("apply", "-f", str(ROOT / "examples" / EXAMPLE_INSTANCE))
+    shown: tuple[Any, ...] | None = None
+    failed_at: float | None = None
+    deadline = time.monotonic() + BOOT_SECONDS
+    while True:
+        body = json.loads(run("get", "instance", "web", "-n", "demo", "-o", "json"))
+        state = body.get("status", {})
+        now = (state.get("phase"), state.get("taskState"), state.get("host"), state.get("addressList"))
+        if now != shown:
+            progress.say("instance demo/web: " + _describe(state))
+            shown = now
+        if state.get("phase") != "Error":
+            failed_at = None
+        elif failed_at is None:
+            failed_at = time.monotonic()  # it may be tried again: the host has only just come up
+        elif time.monotonic() - failed_at > ERROR_SECONDS:
+            raise TimeoutError(f"instance demo/web is in Error: {_message(state)}")
+        if state.get("phase") in ("Active", "Stopped", "Paused", "Suspended") and not state.get("taskState"):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"instance demo/web did not become Active: {_message(state)}")
+        time.sleep(0.2)
+
+
+def _describe(state: dict[str, Any]) -> str:
+    parts = [str(state.get("phase", "Pending"))]
+    for name, key in (
+        ("task", "taskState"),
+        ("power", "powerState"),
+        ("host", "host"),
+        ("at", "addressList"),
+    ):
+        if state.get(key):
+            parts.append(f"{name} {state[key]}")
+    return ", ".join(parts)
+
+
+def _message(state: dict[str, Any]) -> str:
+    fault = state.get("fault", {}).get("message")
+    conditions = "; ".join(
+        f"{item['type']}: {item.get('message', '')}"
+        for item in state.get("conditions", [])
+        if item["status"] != "True"
+    )
+    return fault or conditions or "it has said nothing yet"
+
+
+def _say_what_next(machine: Machine, progress: Progress, *, changed: bool) -> None:
+    verb = "is up" if changed else "was up already, nothing changed"
+    progress.say(f"Cairn {verb}")
+    cairn = "sudo " * (os.environ.get("SUDO_UID") is not None) + str(Path(sys.executable).parent / "cairn")
+    lines = [
+        "",
+        f"  export KUBECONFIG={machine.home.kubeconfig}" + machine.kubectl_hint(),
+        "  kubectl get instances -A                       # what there is (add -w to watch)",
+        "  kubectl describe instance web -n demo          # its conditions and its story",
+        '  kubectl patch instance web -n demo --type merge -p \'{"spec":{"powerState":"Stopped"}}\'',
+        f"  {cairn} console web -n demo         # its console log; -f attaches, Ctrl-] leaves",
+        f"  {cairn} ssh web -n demo             # into the guest",
+        f"  {cairn} status                      # processes and logs",
+        "  make down                                      # stop (instances stay); make clean removes all",
+        "",
+    ]
+    progress.console.print("\n".join(lines), markup=False)
+
+
+def _not_root(command: str) -> int:
+    if os.geteuid() == 0:
+        return 0
+    sys.stderr.write(f"cairn {command}: needs root (network namespaces, libvirt): run it with sudo.\n")
+    return 1
