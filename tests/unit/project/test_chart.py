@@ -214,6 +214,7 @@ def test_the_environment_and_the_file_are_settings_that_the_processes_take(
 def test_the_settings_that_the_schema_lets_through_are_sections_of_some_process() -> None:
     with helm_python.Chart.load(CHART) as chart:
         schema = chart.schema
-    properties: dict[str, Any] = (yaml.safe_load(schema) if isinstance(schema, str) else schema)["properties"]
+    assert schema is not None
+    settings = schema["properties"]["settings"]
     sections = {name for process in PROCESSES for name in process.model_fields}
-    assert set(properties["settings"]["properties"]) == sections - {"database", "health"}
+    assert set(settings["properties"]) == sections - {"database", "health"}
