@@ -33,6 +33,9 @@ _SIGNALS = {signal.SIGCHLD, signal.SIGTERM}
 def main() -> None:
     directory, name, lock = sys.argv[1:]
     os.set_inheritable(int(lock), False)
+    # dnsmasq gives its rights up and then reads what libvirtd writes for it, again at every new guest. From
+    # outside the room's folder (0700) keeps everybody else away.
+    os.umask(0o022)
     files = RoomFiles(Path(directory))
     # /proc is still the outer one, so this is the pid that others can signal.
     pid = os.readlink("/proc/self")

@@ -90,13 +90,13 @@ def test_disks_come_in_the_order_that_the_guest_expects() -> None:
         ("disk", {"dev": "vda", "bus": "virtio"}, str(FILES.root)),
         ("disk", {"dev": "vdb", "bus": "virtio"}, str(FILES.ephemeral)),
         ("disk", {"dev": "vdc", "bus": "virtio"}, str(FILES.swap)),
-        ("cdrom", {"dev": "sda", "bus": "sata"}, str(FILES.config_drive)),
+        ("disk", {"dev": "vdd", "bus": "virtio"}, str(FILES.config_drive)),
     ]
 
 
-def test_a_virtio_config_drive_is_an_ordinary_disk() -> None:
-    config_drive = _domain(guest(image=image(hw_cdrom_bus="virtio"))).findall("devices/disk")[1]
-    assert config_drive.get("device") == "disk"
+def test_a_config_drive_is_a_cdrom_where_its_bus_has_such_a_thing() -> None:
+    config_drive = _domain(guest(image=image(hw_cdrom_bus="sata"))).findall("devices/disk")[1]
+    assert config_drive.get("device") == "cdrom"
 
 
 def test_without_a_config_drive_there_is_no_cdrom() -> None:

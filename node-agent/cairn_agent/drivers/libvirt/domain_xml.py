@@ -151,6 +151,8 @@ def _disks(spec: GuestSpec, files: MachineFiles) -> Iterator[devices.Disk]:
     if spec.swap_mib:
         yield devices.Disk(files.swap, "raw", bus)
     if spec.config.config_drive:
-        # A virtio CD-ROM does not exist: there it is an ordinary disk, which tiny guests can read.
-        bus = devices.chosen(spec.image.properties, "hw_cdrom_bus", buses, "sata")
+        # Where the root disk is virtio, so is this: the kernels made for clouds have no driver for SATA. A
+        # virtio CD-ROM does not exist, so it is a read-only disk, which cloud-init finds by its label.
+        default = "virtio" if bus == "virtio" else "sata"
+        bus = devices.chosen(spec.image.properties, "hw_cdrom_bus", buses, default)
         yield devices.Disk(files.config_drive, "raw", bus, cdrom=bus != "virtio")
