@@ -22,7 +22,7 @@ import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import sqlalchemy as sa
 import structlog
@@ -78,7 +78,7 @@ class Row:
 def node(index: int) -> ComputeNode:
     """One host; every fourth is of the same kind."""
     kind = index % 4
-    return ComputeNode.from_api(
+    found: ComputeNode = ComputeNode.from_api(
         {
             "metadata": {"name": f"host-{index}"},
             "spec": {"disabled": index % 97 == 0},
@@ -96,6 +96,7 @@ def node(index: int) -> ComputeNode:
             },
         }
     )
+    return found
 
 
 async def fill(db: Database, nodes: list[ComputeNode], count: int, rng: random.Random) -> None:
@@ -243,8 +244,8 @@ def _granted() -> float:
     return float(metrics.CLAIMS.labels("Granted")._value.get())
 
 
-def log_to_nowhere() -> None:
-    """Production's log lines, rendered and thrown away."""
+def log_to(sink: TextIO) -> None:
+    """Production's log lines, rendered as in production."""
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,
@@ -252,7 +253,7 @@ def log_to_nowhere() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(Path(os.devnull).open("w")),
+        logger_factory=structlog.WriteLoggerFactory(sink),
         cache_logger_on_first_use=True,
     )
 
@@ -265,8 +266,8 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=4000)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     options = parser.parse_args()
-    log_to_nowhere()
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, Path(os.devnull).open("w") as nowhere:
+        log_to(nowhere)
         rows = [
             uvloop.run(measure(int(count), options.instances, Path(directory)))
             for count in options.hosts.split(",")
