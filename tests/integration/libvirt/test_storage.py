@@ -1,0 +1,116 @@
+"""Disks: sizes, formats, and what outlives what."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cairn_agent.drivers.api import DiskTooSmall, NoSpace, Step
+from cairn_agent.drivers.libvirt.storage import MachineFiles
+from contract.backends import NODE, LibvirtTestBackend
+from contract.guests import IMAGE_BYTES
+from contract.machines import Cut, Steps, spawn
+
+GIB = 1024**3
+
+
+def _files(backend: LibvirtTestBackend, instance_id: str) -> MachineFiles:
+    return MachineFiles(backend.settings.instances_directory / instance_id, backend.settings.run_directory)
+
+
+def _run(*argv: str | Path) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def _info(path: Path) -> dict[str, Any]:
+    info = json.loads(_run("qemu-img", "info", "--output=json", path))
+    assert isinstance(info, dict)
+    return info
+
+
+@pytest.mark.parametrize(("gib", "size"), [(0, IMAGE_BYTES), (2, 2 * GIB)])
+async def test_the_root_disk_has_the_flavors_size(
+    in_memory: LibvirtTestBackend, instance_id: str, gib: int, size: int
+) -> None:
+    await spawn(in_memory, instance_id, in_memory.spec(root_disk_gib=gib))
+    info = _info(_files(in_memory, instance_id).root)
+    assert (info["format"], info["virtual-size"]) == ("qcow2", size)
+
+
+async def test_a_root_disk_smaller_than_its_image_is_refused_for_good(
+    in_memory: LibvirtTestBackend, instance_id: str, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.raw"
+    with large.open("wb") as file:
+        file.truncate(GIB + 1)
+    image = in_memory.deaf.model_copy(update={"url": large.as_uri(), "name": "large"})
+    with pytest.raises(DiskTooSmall, match="image large needs 2 GiB") as caught:
+        await spawn(in_memory, instance_id, in_memory.spec(image=image, root_disk_gib=1))
+    assert caught.value.permanent
+    await in_memory.driver.destroy(NODE, instance_id)
+    assert in_memory.leftovers(instance_id, in_memory.spec()) == []
+
+
+async def test_ephemeral_and_swap_disks_are_ready_for_use(
+    in_memory: LibvirtTestBackend, instance_id: str
+) -> None:
+    await spawn(in_memory, instance_id, in_memory.spec(ephemeral_disk_gib=1, swap_mib=8))
+    files = _files(in_memory, instance_id)
+    assert "TYPE=ext4" in _run("blkid", "-p", "-o", "export", files.ephemeral)
+    assert "TYPE=swap" in _run("blkid", "-p", "-o", "export", files.swap)
+
+
+async def test_the_image_may_go_from_the_cache(in_memory: LibvirtTestBackend, instance_id: str) -> None:
+    await spawn(in_memory, instance_id)
+    _run("rm", in_memory.listening.url.removeprefix("file://"))
+    _run("qemu-img", "check", "-q", _files(in_memory, instance_id).root)
+
+
+async def test_images_of_machines_are_kept_in_the_cache(
+    in_memory: LibvirtTestBackend, instance_id: str
+) -> None:
+    await spawn(in_memory, instance_id)
+    await in_memory.driver.sweep(NODE, keep=[])
+    assert in_memory.images.kept == {in_memory.listening.sha256}
+
+
+async def test_a_disk_is_not_made_twice(in_memory: LibvirtTestBackend, instance_id: str) -> None:
+    spec = in_memory.spec()
+    with pytest.raises(Cut):
+        await in_memory.driver.spawn(NODE, instance_id, spec, Steps(cut_at=Step.DEFINE))
+    root = _files(in_memory, instance_id).root
+    before = root.stat().st_ino
+    await spawn(in_memory, instance_id, spec)
+    assert root.stat().st_ino == before
+
+
+async def test_what_a_killed_agent_left_half_made_is_swept(
+    in_memory: LibvirtTestBackend, instance_id: str
+) -> None:
+    instances = in_memory.settings.instances_directory
+    kept = instance_id[:-4] + "0000"
+    for name in (f".{instance_id}.new", f".{instance_id}.gone", f".{kept}.new"):
+        (instances / name).mkdir()
+    (in_memory.settings.run_directory / f"{instance_id}.vnc").touch()
+    await in_memory.driver.sweep(NODE, keep=[kept])
+    assert [path.name for path in instances.iterdir()] == [f".{kept}.new"]
+    assert list(in_memory.settings.run_directory.iterdir()) == []
+
+
+async def test_a_full_disk_is_no_space(
+    in_memory: LibvirtTestBackend, instance_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    fallen = tools / "qemu-img"
+    fallen.write_text("#!/bin/sh\necho 'qemu-img: could not write: No space left on device' >&2\nexit 1\n")
+    fallen.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    with pytest.raises(NoSpace):
+        await spawn(in_memory, instance_id)
+    monkeypatch.undo()
+    await spawn(in_memory, instance_id)
