@@ -109,16 +109,15 @@ def _fill_boot_partition(disk: Path, files: Mapping[str, bytes], size: int) -> N
     for name, content in files.items():
         source = disk.with_name(f"{disk.name}.{name}")
         source.write_bytes(content)
-        os.utime(source, (0, 0))
-        run("mcopy", "-m", "-i", target, str(source), f"::/{name}")
+        run("mcopy", "-i", target, str(source), f"::/{name}")
         source.unlink()
 
 
-def run(*command: str, **environment: str) -> str:
+def run(*command: str) -> str:
     """Run a program, return what it prints. Raises BuildError with the end of its complaint."""
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"} | environment
-    )
+    # The same files make the same image: whatever is stamped with a time gets this one (1980, FAT's first).
+    environment = os.environ | {"LC_ALL": "C", "TZ": "UTC", "SOURCE_DATE_EPOCH": "315532800"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if result.returncode != 0:
         raise BuildError(f"{' '.join(command[:3])} … failed: {result.stderr.strip()[-2000:]}")
     return result.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import libvirt
 import pytest
 
 from cairn_local.hypervisor import HypervisorRoom, namespaces
+
+from .guests import Lab
 
 BARE_GUEST = """
 <domain type="qemu">
@@ -70,3 +73,19 @@ def pid_of(room: HypervisorRoom, program: str, argument: str = "") -> int:
         if line.split(" ")[0].endswith(program) and argument in line
     )
     return pid
+
+
+@pytest.fixture
+def lab(room: HypervisorRoom, short_path: Path) -> Iterator[Lab]:
+    """A room with a network, ready for guests."""
+    connection = connect(room)
+    yield Lab(room, short_path, connection)
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def ssh_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key; the public one lies beside it."""
+    key = tmp_path_factory.mktemp("ssh") / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", key], check=True)
+    return key
