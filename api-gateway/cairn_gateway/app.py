@@ -35,7 +35,9 @@ def create_app(health: Health) -> Starlette:
         return _answer(await health.ready())
 
     async def not_found(request: Request, _error: Exception) -> JSONResponse:
-        message = f"{request.url.path} is not served. The Compute API is not part of this version of Cairn yet."
+        message = (
+            f"{request.url.path} is not served. The Compute API is not part of this version of Cairn yet."
+        )
         return JSONResponse({"itemNotFound": {"code": 404, "message": message}}, status_code=404)
 
     routes = [Route("/healthz", healthz), Route("/readyz", readyz)]
@@ -64,7 +66,12 @@ async def run(settings: GatewayProcessSettings, health: Health, stop: asyncio.Ev
     await wait_for("database", open_database, (DatabaseUnavailable,), stop)
     own = settings.gateway
     config = uvicorn.Config(
-        create_app(health), host=own.host, port=own.port, log_config=None, access_log=False, server_header=False
+        create_app(health),
+        host=own.host,
+        port=own.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
     )
     server = uvicorn.Server(config)
     # The process has its own signal handlers; uvicorn's would end it without closing anything else.

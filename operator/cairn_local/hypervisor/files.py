@@ -90,6 +90,8 @@ class RoomFiles:
         self.directory.chmod(0o700)
         for folder in self.bound.values():
             folder.mkdir(exist_ok=True)
+            # Inside the room others than root read here too (dnsmasq); from outside nobody gets this far.
+            folder.chmod(0o755)
         etc = self.bound[LIBVIRT_CONFIGURATION]
         (etc / "libvirtd.conf").write_text(_LIBVIRTD.format(host_uuid=self.host_uuid))
         (etc / "qemu.conf").write_text(_QEMU)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import numpy as np
 import structlog
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from cairn_crds import ComputeNode, HostAggregate, Instance
-from cairn_database import Database
+from cairn_database import Database, DatabaseUnavailable
 from cairn_operator.scheduler import metrics
 from cairn_operator.scheduler.aggregates import ZONE_KEY, Aggregate
+from cairn_operator.scheduler.filters import build_filters
 from cairn_operator.scheduler.hosts import HostTable
 from cairn_operator.scheduler.interning import BoolArray
 from cairn_operator.scheduler.service import Scheduler
 from cairn_operator.scheduler.settings import SchedulerSettings
 from cairn_runtime.health import Health
-from cairn_runtime.kubernetes import Kubernetes
+from cairn_runtime.kubernetes import Kubernetes, KubernetesError
+from cairn_runtime.process import run_process, wait_for
 from cairn_runtime.process import run_process
 from cairn_runtime.settings import DatabaseSettings, ProcessSettings
 from cairn_runtime.store import Key, Store
@@ -35,6 +38,12 @@ class SchedulerProcessSettings(ProcessSettings):
 
     database: DatabaseSettings = DatabaseSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
+
+    @field_validator("scheduler")
+    @classmethod
+    def _filters_exist(cls, value: SchedulerSettings) -> SchedulerSettings:
+        build_filters(value)
+        return value
 
 
 class Doorbell(Store[Instance]):
@@ -106,29 +115,80 @@ def main(arguments: list[str]) -> int:
     return run_process("scheduler", SchedulerProcessSettings, arguments, run_scheduler)
 
 
-async def run_scheduler(settings: SchedulerProcessSettings, health: Health, stop: asyncio.Event) -> None:
-    """The process: until `stop` is set. Raises UnknownFilter, SchemaOutdated, DatabaseUnavailable and
-    KubernetesError where it cannot even start."""
+def main(arguments: list[str]) -> int:
+    """Run until told to stop."""
+    return run_process("scheduler", SchedulerProcessSettings, arguments, run)
+
+
+async def run(settings: SchedulerProcessSettings, health: Health, stop: asyncio.Event) -> None:
+    """Connect, fill the table, schedule until `stop` is set. What it needs may be late."""
+    db = Database(settings.database.url.get_secret_value())
     kubernetes = Kubernetes(settings.kubernetes)
-    async with Database(settings.database.url.get_secret_value()) as db:
-        scheduler = Scheduler(db, settings.scheduler)
-        await db.require_schema()
+    scheduler = Scheduler(db, settings.scheduler)
+    nodes, aggregates = Store(ComputeNode), Store(HostAggregate)
+    feed_hosts(scheduler.hosts, nodes, aggregates)
+    measure_hosts(scheduler.hosts)
+    watches = Watches(kubernetes, [nodes, aggregates, Doorbell(scheduler.wake)])
+    _add_checks(health, db, watches, scheduler)
+    try:
+        await wait_for("database", lambda: _open(db), (DatabaseUnavailable,), stop)
         await kubernetes.open()
+        await wait_for("API server", watches.resync, (KubernetesError,), stop)
+        if stop.is_set():
+            return
+        await watches.start(stop)
+        answers = asyncio.create_task(excuse_silence(scheduler.hosts, kubernetes.version, stop))
         try:
-            nodes, aggregates = Store(ComputeNode), Store(HostAggregate)
-            feed_hosts(scheduler.hosts, nodes, aggregates)
-            watches = Watches(kubernetes, [nodes, aggregates, Doorbell(scheduler.wake)])
-            health.add_ready("watches", watches.check)
-            health.add_live("watches", watches.check_live)
-            health.add_ready("hosts", scheduler.check)
-            measure_hosts(scheduler.hosts)
-            await watches.start(stop)
-            try:
-                await scheduler.run(stop)
-            finally:
-                await watches.stop()
+            await scheduler.run(stop)
         finally:
-            await kubernetes.close()
+            answers.cancel()
+            await watches.stop()
+    finally:
+        await kubernetes.close()
+        await db.close()
+
+
+async def excuse_silence(
+    hosts: HostTable,
+    ask: Callable[[], Awaitable[object]],
+    stop: asyncio.Event,
+    *,
+    every_seconds: float = 5.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Time in which the API server does not answer (`ask` raises KubernetesError) does not count against hosts:
+    their heartbeats could not be seen. Runs until `stop` is set."""
+    looked_at = clock()
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(every_seconds):
+                await stop.wait()
+        answered = True
+        try:
+            await ask()
+        except KubernetesError as error:
+            answered = False
+            log.warning("scheduler.blind", error=str(error))
+        now = clock()
+        if not answered:
+            hosts.excuse(now - looked_at)
+        looked_at = now
+
+
+def _add_checks(health: Health, db: Database, watches: Watches, scheduler: Scheduler) -> None:
+    async def database() -> str | None:
+        await db.ping()
+        return None
+
+    health.add_live("watches", watches.check_live)
+    health.add_ready("watches", watches.check)
+    health.add_ready("database", database)
+    health.add_ready("hosts", scheduler.check)
+
+
+async def _open(db: Database) -> None:
+    await db.open()
+    await db.require_schema()
 
 
 def measure_hosts(hosts: HostTable) -> None:

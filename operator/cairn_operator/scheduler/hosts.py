@@ -61,6 +61,9 @@ class HostTable:
         self._spare: list[int] = []
         self._nodes: set[str] = set()
         self._stamps: dict[str, str] = {}
+        self._numbers: dict[tuple[str, float], FloatArray | float] = {}
+        """Answers of `aggregate_number`, good for `_numbers_version`."""
+        self._numbers_version = -1
         self._no_profile = self.profiles.acquire(HostProfile())
         self._no_aggregates = self.memberships.acquire(Membership())
 
@@ -103,9 +106,14 @@ class HostTable:
 
     def aggregate_number(self, key: str, default: float) -> FloatArray | float:
         """The aggregates' figure under `key` per host; just `default` where no aggregate has one."""
-        figures = self.memberships.measure(lambda membership: membership.number(key, default))
-        known = figures[~np.isnan(figures)]
-        return figures[self.membership_of] if (known != default).any() else default
+        if self._numbers_version != self.version:
+            self._numbers.clear()
+            self._numbers_version = self.version
+        if (key, default) not in self._numbers:
+            figures = self.memberships.measure(lambda membership: membership.number(key, default))
+            known = figures[~np.isnan(figures)]
+            self._numbers[key, default] = figures[self.membership_of] if (known != default).any() else default
+        return self._numbers[key, default]
 
     def by_name(self, names: Iterable[str]) -> BoolArray:
         """True for these hosts."""
@@ -194,6 +202,10 @@ class HostTable:
         if not np.array_equal(up, self.up):
             self.up = up
             self.version += 1
+
+    def excuse(self, seconds: float) -> None:
+        """For so long no heartbeat could have been seen: it does not count against anybody."""
+        self.heard_at += seconds
 
     def _remove(self, name: str) -> None:
         row = self.rows.pop(name, None)

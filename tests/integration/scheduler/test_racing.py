@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,11 @@ async def test_soft_anti_affinity_spreads_and_places_everyone(db: Database) -> N
     await make_hosts(db, HOSTS[:4])
     group = await make_group(db, GroupPolicy.SOFT_ANTI_AFFINITY)
     records = await asyncio.gather(*(ask(db, group_id=group) for _ in range(8)))
-    settings = {"ram_weight_multiplier": -0.5, "cpu_weight_multiplier": -0.5, "io_ops_weight_multiplier": 0.0}
+    settings: dict[str, Any] = {
+        "ram_weight_multiplier": -0.5,
+        "cpu_weight_multiplier": -0.5,
+        "io_ops_weight_multiplier": 0.0,
+    }
     await drain(scheduler_for(db, HOSTS[:4], soft_anti_affinity_weight_multiplier=10.0, **settings))
     placed, _ = await outcome(db, records)
     assert Counter(record.host for record in placed) == dict.fromkeys(HOSTS[:4], 2)

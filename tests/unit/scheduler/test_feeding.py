@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from cairn_crds import ComputeNode, HostAggregate
-from cairn_operator.scheduler.app import Doorbell, SchedulerProcessSettings, feed_hosts, read_aggregate
+from cairn_operator.scheduler.app import (
+    Doorbell,
+    SchedulerProcessSettings,
+    excuse_silence,
+    feed_hosts,
+    main,
+    read_aggregate,
+)
 from cairn_operator.scheduler.hosts import HostTable
+from cairn_runtime.kubernetes import ApiServerUnavailable
 from cairn_runtime.settings import load_settings
 from cairn_runtime.store import Store
-from unit.scheduler.support import BEAT, BEAT_SECONDS, passing, request
+from unit.scheduler.support import BEAT, BEAT_SECONDS, Host, passing, request, table
 
 
 def body(name: str, version: int, **parts: Any) -> dict[str, Any]:
@@ -114,3 +123,31 @@ def test_settings_come_from_flags() -> None:
     settings = load_settings(SchedulerProcessSettings, arguments, "cairn scheduler")
     assert settings.scheduler.ram_weight_multiplier == -1.0
     assert settings.scheduler.enabled_filters == ("ComputeFilter",)
+
+
+def test_an_unknown_filter_ends_the_process_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--scheduler.enabled-filters", '["RamFliter"]']) == 2
+    said = capsys.readouterr().err
+    assert "names RamFliter" in said
+    assert "Known filters: " in said
+
+
+async def test_hosts_are_not_down_because_the_api_server_is() -> None:
+    """Asked at 10 s, 20 s and 30 s: silent in the second stretch."""
+    hosts, stop = table(Host("a")), asyncio.Event()
+    now, asked = 0.0, 0
+
+    async def ask() -> None:
+        nonlocal now, asked
+        asked += 1
+        now += 10.0
+        if asked == 3:
+            stop.set()
+        if asked == 2:
+            raise ApiServerUnavailable(0, "Unreachable", "no answer")
+
+    await excuse_silence(hosts, ask, stop, every_seconds=0.0, clock=lambda: now)
+    hosts.refresh_liveness(69.9)
+    assert hosts.up[hosts.rows["a"]]
+    hosts.refresh_liveness(70.0)
+    assert not hosts.up[hosts.rows["a"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cairn_operator.scheduler.aggregates import Aggregate
@@ -26,7 +28,7 @@ def test_room_is_what_the_limits_leave(
     name: str,
     limits: tuple[int, int, int],
     used: tuple[int, int, int],
-    need: dict[str, int],
+    need: dict[str, Any],
     passes: bool,
 ) -> None:
     hosts = table(Host("a", limits=limits, used=used))
