@@ -49,7 +49,7 @@ class Metrics:
 
 def read_inventory(connection: Any, host: Host, metrics: Metrics, instances: Path) -> Inventory:
     """The node's totals; blocking."""
-    _, memory_mib, cpus, *_ = connection.getInfo()
+    cpus = connection.getInfo()[2]
     version = _version(connection.getVersion())
     return Inventory(
         hypervisor_type=str(connection.getType()),
@@ -57,7 +57,7 @@ def read_inventory(connection: Any, host: Host, metrics: Metrics, instances: Pat
         hostname=connection.getHostname(),
         architecture=host.architecture,
         vcpus=cpus,
-        memory_mib=memory_mib,
+        memory_mib=_memory_mib(connection),
         disk_gib=shutil.disk_usage(instances).total // GIB,
         cpu_model=host.cpu_model,
         traits=frozenset(capability.value for capability in host.capabilities)
@@ -66,6 +66,20 @@ def read_inventory(connection: Any, host: Host, metrics: Metrics, instances: Pat
         capabilities=_facts(host, version),
         metrics=metrics.read(connection),
     )
+
+
+def _memory_mib(connection: Any) -> int:
+    """What the host's kernel has in all.
+
+    `getInfo` adds up the NUMA cells, which says less where a machine's memory was plugged in later.
+    """
+    try:
+        stats = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+    except libvirt.libvirtError as error:
+        if is_code(error, libvirt.VIR_ERR_NO_SUPPORT):
+            return int(connection.getInfo()[1])
+        raise
+    return int(stats["total"]) // 1024
 
 
 def _version(number: int) -> str:
