@@ -25,7 +25,6 @@ from cairn_operator.scheduler.settings import SchedulerSettings
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import Kubernetes, KubernetesError
 from cairn_runtime.process import run_process, wait_for
-from cairn_runtime.process import run_process
 from cairn_runtime.settings import DatabaseSettings, ProcessSettings
 from cairn_runtime.store import Key, Store
 from cairn_runtime.watching import Watches
@@ -111,11 +110,6 @@ def read_aggregate(aggregate: HostAggregate) -> Aggregate:
 
 
 def main(arguments: list[str]) -> int:
-    """`cairn scheduler`: run until told to stop."""
-    return run_process("scheduler", SchedulerProcessSettings, arguments, run_scheduler)
-
-
-def main(arguments: list[str]) -> int:
     """Run until told to stop."""
     return run_process("scheduler", SchedulerProcessSettings, arguments, run)
 
@@ -156,8 +150,8 @@ async def excuse_silence(
     every_seconds: float = 5.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Time in which the API server does not answer (`ask` raises KubernetesError) does not count against hosts:
-    their heartbeats could not be seen. Runs until `stop` is set."""
+    """While the API server does not answer (`ask` raises KubernetesError) no heartbeat can be seen: that time
+    does not count against hosts. Runs until `stop` is set."""
     looked_at = clock()
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
