@@ -147,7 +147,7 @@ spec:
             {{- . | nindent 12 }}
             {{- end }}
           ports:
-            - {name: health, containerPort: 9774}
+            - {name: health, containerPort: 9774, protocol: TCP}
             {{- with .ports }}
             {{- . | nindent 12 }}
             {{- end }}
