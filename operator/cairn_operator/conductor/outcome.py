@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cairn_crds import Guest
-from cairn_crds.guest import GuestPhase
+from cairn_crds.guest import GuestFault, GuestPhase
 from cairn_crds.instance import PowerState
 from cairn_database import InstanceRecord, TaskState, VmState
 from cairn_operator.conductor.power import FINISHABLE, VM_STATES
@@ -69,8 +69,9 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     """What `guest.status` means for `record`. `overdue`: the running task has used up its time."""
     status = guest.status
     task = record.task_state
-    if status.fault is not None and (status.fault.permanent or overdue) and task in FINISHABLE:
-        return _failed(record, status.fault.reason, status.fault.message, status.power_state)
+    fault = current_fault(guest)
+    if fault is not None and (fault.permanent or overdue) and task in FINISHABLE:
+        return _failed(record, fault.reason, fault.message, status.power_state)
     if overdue and task in FINISHABLE:
         message = f"Host {record.host} did not finish '{task}' in time. Is its agent running?"
         return _failed(record, "Timeout", message, status.power_state)
@@ -95,6 +96,12 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     if task is None and drifted and record.vm_state is not VmState.BUILDING:
         return Drifted(vm_state, status.power_state)
     return Nothing()
+
+
+def current_fault(guest: Guest) -> GuestFault | None:
+    """What the host ran into with the spec as it is now; a fault of an earlier one says nothing any more."""
+    fault = guest.status.fault
+    return fault if fault is not None and fault.spec_generation >= guest.metadata.generation else None
 
 
 def _failed(record: InstanceRecord, reason: str, message: str, power: PowerState) -> Outcome:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from cairn_crds import ConditionStatus, Instance, InstanceSpec, Metadata
+from cairn_crds import ConditionStatus, Guest, Instance, InstanceSpec, Metadata
 from cairn_crds.base import INSTANCE_FINALIZER
 from cairn_crds.conditions import find_condition
 from cairn_database import (
@@ -36,6 +36,7 @@ from cairn_database.addresses import InterfaceWant
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import apply_edits
 from cairn_operator.conductor.guests import keep_guest, remove_guest, take_outcome
+from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.projection import View, is_passing, project
 from cairn_operator.conductor.resolve import Refusal, ResolvedRequest, resolve
 from cairn_operator.conductor.scope import Scope
@@ -266,7 +267,8 @@ async def show(scope: Scope) -> bool:
     instance, record = scope.instance, scope.record
     if instance is None:
         return False
-    status = project(View(instance, record, scope.guest, scope.refusal), scope.now)
+    guest = scope.guest
+    status = project(View(instance, record, guest, scope.refusal), scope.now)
     before, after = instance.status.to_api(), status.to_api()
     if record is None and not after["conditions"] and not before.get("conditions"):
         return False
@@ -277,6 +279,7 @@ async def show(scope: Scope) -> bool:
     if record is not None and is_passing(record) and not _worth_showing(scope):
         return False
     _tell_refusal(scope, instance)
+    _tell_fault(scope, instance, guest)
     body = {
         "metadata": {"resourceVersion": instance.metadata.resource_version},
         "status": merge_diff(before, after),
@@ -317,6 +320,18 @@ def _tell_refusal(scope: Scope, instance: Instance) -> None:
     if shown and shown.status is ConditionStatus.FALSE and shown.message == refusal.message:
         return
     scope.env.events.warning(instance, refusal.reason, refusal.message)
+
+
+def _tell_fault(scope: Scope, instance: Instance, guest: Guest | None) -> None:
+    """What the host runs into and tries again; what it gives up is told where that is taken in."""
+    record = scope.record
+    fault = current_fault(guest) if guest is not None else None
+    if fault is None or fault.permanent or record is None or record.task_state is None:
+        return
+    shown = find_condition(instance.status.conditions, "Ready")
+    if shown is None or shown.reason != fault.reason:
+        message = f"Host {record.host}: {fault.message} (trying again)"
+        scope.env.events.warning(instance, fault.reason, message)
 
 
 async def tell_no_valid_host(scope: Scope) -> bool:

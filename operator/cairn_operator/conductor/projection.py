@@ -10,6 +10,7 @@ from cairn_crds import Condition, ConditionStatus, Guest, Instance, InstanceStat
 from cairn_crds.conditions import merge_conditions
 from cairn_crds.instance import Fault, InstanceAddress, InstancePhase
 from cairn_database import InstanceRecord, TaskState, VmState
+from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.resolve import Refusal
 
 PHASES: dict[VmState, InstancePhase] = {
@@ -117,7 +118,7 @@ def _scheduled(record: InstanceRecord) -> Condition:
 
 
 def _ready(record: InstanceRecord, guest: Guest | None) -> Condition:
-    fault = guest.status.fault if guest is not None else None
+    fault = current_fault(guest) if guest is not None else None
     if record.vm_state is VmState.ERROR:
         reason, message = "Error", record.fault_message or "The instance is in error."
     elif record.task_state is not None:
