@@ -135,6 +135,7 @@ class Conductor:
         self._env.guests.on_change(self._wake_for_guest)
         for store in self._catalog.stores:
             store.on_change(lambda _key: self._reconciler.wake_blocked())
+        self._env.instances.on_change(_GoneWatcher(self._env, self._reconciler).look)
         capacity = _CapacityWatcher(self._env, self._reconciler, self._nodes)
         self._nodes.on_change(capacity.look)
         self._aggregates.on_change(capacity.look_at_aggregate)
@@ -167,6 +168,31 @@ class Conductor:
     async def _check_kubernetes(self) -> str | None:
         await self._kubernetes.version()
         return None
+
+
+FREED_LOOK_AFTER = 0.5
+"""Seconds from an instance's going to the look at what waits for quota or addresses; more may go by then."""
+
+
+class _GoneWatcher:
+    """Notices when an instance has gone: what it held may be what others wait for."""
+
+    def __init__(self, env: Environment, reconciler: Reconciler) -> None:
+        self._env = env
+        self._reconciler = reconciler
+        self._look: asyncio.TimerHandle | None = None
+
+    def look(self, key: Key) -> None:
+        """An Instance has changed."""
+        if key in self._env.instances:
+            return
+        self._env.freed_at = datetime.now(UTC)
+        if self._look is None and self._env.blocked:
+            self._look = asyncio.get_running_loop().call_later(FREED_LOOK_AFTER, self._wake)
+
+    def _wake(self) -> None:
+        self._look = None
+        self._reconciler.wake_blocked()
 
 
 class _CapacityWatcher:

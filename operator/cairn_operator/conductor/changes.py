@@ -14,6 +14,8 @@ from cairn_operator.conductor.resolve import Refusal, frozen_changes, resolve
 from cairn_operator.conductor.scope import Scope
 
 log = structlog.get_logger()
+CONFLICT = 409
+"""The fault of an instance for which no address was free."""
 
 
 async def apply_edits(scope: Scope) -> bool:
@@ -118,6 +120,14 @@ def with_power(record: InstanceRecord, vm_state: VmState) -> dict[str, Any]:
     return {**record.request, "spec": spec}
 
 
+def _has_more_room(scope: Scope, record: InstanceRecord) -> bool:
+    """Whether what was missing may be there by now: a host, or an address."""
+    env = scope.env
+    if record.placement_message:
+        return env.capacity_changed_at > record.updated_at
+    return record.fault_code == CONFLICT and env.freed_at > record.updated_at
+
+
 async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -> bool:
     """In error before any machine was made: mended input, or new hosts, start it anew."""
     try:
@@ -126,8 +136,7 @@ async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -
         scope.refusal = refusal
         scope.env.blocked.add(scope.key)
         return True
-    more_room = bool(record.placement_message) and scope.env.capacity_changed_at > record.updated_at
-    if resolved.builds_the_same(record) and not more_room:
+    if resolved.builds_the_same(record) and not _has_more_room(scope, record):
         return True
     try:
         scope.record = await instances.retry(

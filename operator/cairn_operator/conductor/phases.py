@@ -33,6 +33,7 @@ from cairn_database import (
     instances,
 )
 from cairn_database.addresses import InterfaceWant
+from cairn_operator.catalog import Catalog
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import apply_edits
 from cairn_operator.conductor.guests import keep_guest, remove_guest, take_outcome
@@ -55,12 +56,21 @@ REFUSALS: dict[type[Exception], str] = {
 }
 
 
+SUCCESSOR_LOOK_AGAIN = 1.0
+"""Seconds between two looks at whether a name has become free."""
+
+
 async def find_row(scope: Scope) -> bool:
     """Which row is it? A resource only ever meets the live row of its own namespace and name."""
     namespace, name = scope.key
     scope.record = await instances.get_by_name(scope.env.db, namespace, name)
     instance, record = scope.instance, scope.record
     if instance is not None and record is not None and record.resource_uid != instance.metadata.uid:
+        if record.resource_uid is not None and record.task_state is TaskState.DELETING:
+            # Its own resource was removed by force and the name used again: the new one waits its turn.
+            scope.instance = None
+            scope.after(SUCCESSOR_LOOK_AGAIN)
+            return True
         scope.record = await instances.rebind(scope.env.db, namespace, name, instance.metadata.uid)
     return instance is not None or scope.record is not None
 
@@ -245,6 +255,9 @@ async def connect(scope: Scope) -> bool:
     try:
         scope.record = await addresses.allocate_interfaces(scope.env.db, record.id, record.version, wants)
     except (AddressesExhausted, AddressInUse, MacInUse, NetworkNotFound) as error:
+        if isinstance(error, NetworkNotFound) and _is_being_taken_in(scope, error.network):
+            scope.after(NETWORK_LOOK_AGAIN)
+            return False
         scope.record = await instances.fail(
             scope.env.db, record.id, record.version, code=409, message=str(error), keep_host=False
         )
@@ -255,6 +268,17 @@ async def connect(scope: Scope) -> bool:
         metrics.BOOT_PHASE_SECONDS.labels("place").observe(waited)
         scope.env.events.normal(scope.instance, "Scheduled", f"Placed on host {record.host}.")
     return True
+
+
+NETWORK_LOOK_AGAIN = 0.2
+NETWORK_PATIENCE_SECONDS = 30.0
+"""For a Network that is there and that SQL does not know yet."""
+
+
+def _is_being_taken_in(scope: Scope, network: str) -> bool:
+    if scope.record is None or Catalog.find(scope.env.catalog.networks, network) is None:
+        return False
+    return (scope.now - scope.record.updated_at).total_seconds() < NETWORK_PATIENCE_SECONDS
 
 
 def _tell_error(scope: Scope) -> None:

@@ -13,6 +13,7 @@ from cairn_crds.image import ImageVisibility
 from cairn_crds.instance import NetworkRequest
 from cairn_database import InstanceRecord, KeyPairRecord
 from cairn_operator.catalog import Catalog
+from cairn_operator.mirrors.plain import key_problem, network_problem
 from cairn_runtime.store import Store
 
 Kind = TypeVar("Kind", bound=Resource)
@@ -73,6 +74,8 @@ def resolve(instance: Instance, catalog: Catalog) -> ResolvedRequest:
     key_pair = None
     if spec.key_pair:
         found = _find(catalog.key_pairs, spec.key_pair, "keyPair", namespace)
+        if problem := key_problem(found):
+            raise Refusal("KeyPairInvalid", f"KeyPair '{spec.key_pair}': {problem}")
         key_pair = KeyPairRecord(found.metadata.name, found.spec.public_key)
     if spec.scheduler_hints.group:
         _find(catalog.server_groups, spec.scheduler_hints.group, "schedulerHints.group", namespace)
@@ -189,6 +192,8 @@ def _network(catalog: Catalog, wish: NetworkRequest, project: str) -> Network:
             f"Project '{project}' may not use network '{wish.network}'. Choose another one, or ask an "
             "administrator to add the project to its spec.projects.",
         )
+    if problem := network_problem(network):
+        raise Refusal("NetworkInvalid", f"Network '{wish.network}' makes no sense. {problem}")
     if wish.address and ipaddress.ip_address(wish.address) not in ipaddress.ip_network(
         network.spec.cidr, strict=False
     ):

@@ -61,6 +61,8 @@ class Environment:
     removing: set[str] = field(default_factory=set)
     """Instances whose host has been told to remove the machine, by id: only for these does a Guest that
     goes mean that the machine has gone."""
+    freed_at: datetime = LONG_AGO
+    """When an instance was last seen to go: since then there may be quota and addresses again."""
     capacity_changed_at: datetime = LONG_AGO
     """When a host was last seen to appear, to come back, or to grow."""
 

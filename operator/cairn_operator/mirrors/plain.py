@@ -85,16 +85,24 @@ def addresses_total(network: Network) -> int:
 
 async def take_in_key_pair(context: MirrorContext, key_pair: KeyPair) -> Mirrored:
     """A key becomes a row, with its fingerprint as Nova shows it."""
-    try:
-        key_type, blob = parse_public_key(key_pair.spec.public_key)
-    except ValueError as error:
-        message = f"spec.publicKey is no OpenSSH public key: {error}. Paste one line of a .pub file."
-        return Mirrored(False, "Invalid", message)
+    problem = key_problem(key_pair)
+    if problem:
+        return Mirrored(False, "Invalid", problem)
+    key_type, blob = parse_public_key(key_pair.spec.public_key)
     metadata = key_pair.metadata
     await catalog.upsert_key_pair(context.db, metadata.namespace or "", metadata.name, key_pair.spec)
     digest = hashlib.md5(blob, usedforsecurity=False).hexdigest()
     fingerprint = ":".join(digest[at : at + 2] for at in range(0, 32, 2))
     return Mirrored(fields={"fingerprint": fingerprint, "keyType": key_type})
+
+
+def key_problem(key_pair: KeyPair) -> str | None:
+    """As `network_problem`."""
+    try:
+        parse_public_key(key_pair.spec.public_key)
+    except ValueError as error:
+        return f"spec.publicKey is no OpenSSH public key: {error}. Paste one line of a .pub file."
+    return None
 
 
 def parse_public_key(text: str) -> tuple[str, bytes]:
