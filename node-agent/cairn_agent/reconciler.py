@@ -52,6 +52,8 @@ class GuestReconciler:
         self._kubernetes = kubernetes
         self._driver = driver
         self._guests = guests
+        self._let_go: dict[Key, str] = {}
+        """The uids of Guests that have been deleted and are still seen."""
         self._boot_id = hashlib.sha256(settings.boot_id_file.read_bytes()).hexdigest()[:16]
         self.queue: WorkQueue[Key] = WorkQueue(
             "guests",
@@ -66,6 +68,7 @@ class GuestReconciler:
         guest = self._guests.get(*key)
         if guest is None:
             self.queue.forget(key)
+            self._let_go.pop(key, None)
             return None
         with log_context(instance_id=guest.instance_id, node=node_of(key)):
             try:
@@ -97,15 +100,18 @@ class GuestReconciler:
                 await self._report_machine(guest, machine)
 
     async def _remove(self, guest: Guest, node: str) -> None:
+        metadata = guest.metadata
+        key = (metadata.namespace or "", metadata.name)
+        if self._let_go.get(key) == metadata.uid:
+            return  # the hypervisor's own event of the removal, before the API server's
         with timed("destroy"):
             await self._driver.destroy(node, guest.instance_id)
         log.info("guest.removed")
         try:
-            await self._kubernetes.delete(
-                Guest, guest.metadata.name, guest.metadata.namespace, uid=guest.metadata.uid
-            )
+            await self._kubernetes.delete(Guest, metadata.name, metadata.namespace, uid=metadata.uid)
         except (NotFound, Conflict):
             return
+        self._let_go[key] = metadata.uid
 
     async def _spawn(self, guest: Guest, node: str) -> None:
         log.info("guest.spawning", image=guest.spec.image.name)
