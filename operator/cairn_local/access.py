@@ -68,7 +68,9 @@ def ssh(arguments: list[str]) -> int:
     parser.add_argument("instance")
     parser.add_argument("-n", "--namespace", default=NAMESPACE)
     parser.add_argument("-l", "--user", help="the image's own user (property os_admin_user) when left out")
-    parser.add_argument("-i", "--identity", help="the private key of the instance's KeyPair")
+    parser.add_argument(
+        "-i", "--identity", help="the private key of the instance's KeyPair; the example's when left out"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
     try:
@@ -83,7 +85,9 @@ def ssh(arguments: list[str]) -> int:
         return 1
     # A guest's host key is new with every instance, and its address is used again by the next one.
     trust = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR")
-    identity = ("-i", options.identity) if options.identity else ()
+    own = Home.from_environment().identity
+    key = options.identity or (str(own) if own.exists() else None)
+    identity = ("-i", key) if key else ()
     command = [word for word in options.command if word != "--"]
     argv = HypervisorRoom(Home.from_environment().room).exec_argv(
         [program, *trust, *identity, f"{options.user or target.user}@{address}", *command]

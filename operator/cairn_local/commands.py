@@ -158,6 +158,7 @@ def _boot_example(machine: Machine, progress: Progress) -> None:
     for name in EXAMPLES:
         run("apply", "-f", str(ROOT / "examples" / name))
     run("wait", "--for=condition=Ready", "project/demo", "--timeout=60s")
+    run("apply", "-f", "-", stdin=json.dumps(machine.key_pair_manifest()))
     run("apply", "-f", str(ROOT / "examples" / EXAMPLE_INSTANCE))
     shown: tuple[Any, ...] | None = None
     failed_at: float | None = None

@@ -64,8 +64,7 @@ def contains(found: Any, wanted: Any) -> bool:
     """Whether everything `wanted` says is so in `found`; what the server added does not matter."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         return all(
-            (name == UNKNOWN_TO_OLD_SERVERS
-            and name not in found)
+            (name == UNKNOWN_TO_OLD_SERVERS and name not in found)
             or (name in found and contains(found[name], value))
             for name, value in wanted.items()
         )

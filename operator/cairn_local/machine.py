@@ -12,6 +12,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
 from cairn_crds import API_VERSION
 from cairn_crds.guest import node_namespace
 from cairn_local.control_plane.binaries import ExistingCluster, find_control_plane
@@ -87,6 +95,25 @@ class Machine:
                 "diskFormat": "qcow2",
                 "properties": {"os_distro": "cairn-demo", "os_admin_user": "root"},
             },
+        }
+
+    def key_pair_manifest(self) -> dict[str, Any]:
+        """The example project's KeyPair; its private half is made here, once."""
+        private = self.home.identity
+        public = private.with_suffix(".pub")
+        if not public.exists():
+            private.parent.mkdir(mode=0o700, exist_ok=True)
+            key = ed25519.Ed25519PrivateKey.generate()
+            self._write_private(
+                private,
+                key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+            )
+            public.write_bytes(key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH))
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "KeyPair",
+            "metadata": {"name": "default", "namespace": "demo"},
+            "spec": {"publicKey": public.read_text().strip()},
         }
 
     def kubectl_hint(self) -> str:

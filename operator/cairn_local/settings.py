@@ -65,6 +65,11 @@ class Home:
         return self.root / "agent-environment.json"
 
     @property
+    def identity(self) -> Path:
+        """The private key of the example's KeyPair."""
+        return self.root / "ssh" / "id_ed25519"
+
+    @property
     def programs(self) -> Path:
         """Programs for people: kubectl."""
         return self.root / "bin"

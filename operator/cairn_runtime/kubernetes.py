@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -150,6 +152,26 @@ class Kubernetes:
         """The server's version; the cheapest way to see that it answers."""
         return await self.request("GET", "/version")
 
+    @asynccontextmanager
+    async def stream(self, path: str, params: dict[str, str]) -> AsyncIterator[aiohttp.StreamReader]:
+        """An answer that goes on (a watch), line by line. For tools; the processes watch through kopf."""
+        if self._session is None:
+            raise RuntimeError("Kubernetes.open() has not been awaited")
+        timeout = aiohttp.ClientTimeout(total=None)
+        headers = await self._headers()
+        async with self._session.get(
+            path.lstrip("/"), params=params, headers=headers, timeout=timeout, read_bufsize=2**24
+        ) as response:
+            if response.status >= 400:
+                raise _error(response, await response.read())
+            yield response.content
+
+    async def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json"}
+        if token := await self.configuration.get_api_key_with_prefix("BearerToken", "authorization"):
+            headers["Authorization"] = token
+        return headers
+
     async def request(
         self,
         method: str,
@@ -162,9 +184,7 @@ class Kubernetes:
         """One request; a typed error for every refusal."""
         if self._session is None:
             raise RuntimeError("Kubernetes.open() has not been awaited")
-        headers = {"Accept": "application/json"}
-        if token := await self.configuration.get_api_key_with_prefix("BearerToken", "authorization"):
-            headers["Authorization"] = token
+        headers = await self._headers()
         if body is not None:
             headers["Content-Type"] = form
         try:

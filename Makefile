@@ -1,0 +1,94 @@
+# Cairn on one machine. `make up` and `make test` need nothing but Debian 12, Python 3.11 and root (or sudo).
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+RUN_AS_ROOT := $(if $(SUDO),sudo --preserve-env=CAIRN_HOME$(comma)CAIRN_CONTEXT$(comma)XDG_CACHE_HOME$(comma)KUBEBUILDER_ASSETS env "PATH=$$PATH",)
+comma := ,
+
+# What `up` needs: QEMU and libvirt for guests, what the demo image is made with, Kubernetes' client if there
+# is none. Kubernetes itself is built from Debian's source package by `cairn up` and cached.
+PACKAGES_UP := gcc libc6-dev python3-dev pkg-config libvirt-dev libvirt-daemon-system libvirt-clients \
+	libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils seabios ipxe-qemu dnsmasq-base iptables nftables \
+	ebtables bridge-utils iproute2 mtools dosfstools syslinux syslinux-common e2fsprogs fdisk kmod \
+	openssh-client util-linux ca-certificates
+PACKAGES_TEST := $(PACKAGES_UP) postgresql-15 mariadb-server mmdebstrap
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: up down clean status
+up: packages-up $(VENV)/ready ## set everything up, start it, boot the example instance
+	@$(RUN_AS_ROOT) $(BIN)/cairn up
+
+down: $(VENV)/ready ## stop what `up` started; instances and data stay
+	@$(RUN_AS_ROOT) $(BIN)/cairn down
+
+clean: $(VENV)/ready ## stop everything and remove its data
+	@$(RUN_AS_ROOT) $(BIN)/cairn clean
+
+status: $(VENV)/ready ## what runs
+	@$(RUN_AS_ROOT) $(BIN)/cairn status
+
+.PHONY: test unit check bench cloud-image
+test: packages-test $(VENV)/ready binaries ## set up and run all tests
+	@echo "== tests (two at a time; real API server, databases, libvirt and QEMU)"
+	@$(RUN_AS_ROOT) $(BIN)/pytest -n 2 --dist loadfile tests $(PYTEST_ARGS)
+
+unit: $(VENV)/ready ## only the tests that start nothing
+	@$(BIN)/pytest -q tests/unit $(PYTEST_ARGS)
+
+check: $(VENV)/ready ## lint, types, import contracts, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m cairn_crds.manifests --check crds/manifests
+	@$(BIN)/python -m cairn_crds.reference --check docs/resources.md
+
+bench: packages-up $(VENV)/ready binaries ## measure; prints tables, writes bench-results/*.json
+	@$(RUN_AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+cloud-image: packages-test $(VENV)/ready ## build a full Debian 12 image with cloud-init and register it
+	@$(RUN_AS_ROOT) $(BIN)/python -m cairn_local.images.debian
+
+.PHONY: binaries manifests lock
+binaries: $(VENV)/ready
+	@$(BIN)/python -m cairn_local.control_plane.binaries
+
+manifests: $(VENV)/ready ## write CRDs and reference pages from the models
+	@$(BIN)/python -m cairn_crds.manifests crds/manifests
+	@$(BIN)/python -m cairn_crds.reference docs/resources.md
+
+# Package lists are only asked for when something is missing, and installing starts no service: policy-rc.d
+# says no for as long as it takes, where the machine has none of its own.
+define install_packages
+	@missing=$$(dpkg-query -W -f='$${Package} $${db:Status-Abbrev}\n' $(1) 2>/dev/null | awk '$$2=="ii"{print $$1}' \
+	  | sort | comm -13 - <(printf '%s\n' $(1) | sort)); \
+	if [ -n "$$missing" ]; then \
+	  echo "== installing from Debian:" $$missing; \
+	  $(SUDO) apt-get update -qq || true; \
+	  policy=/usr/sbin/policy-rc.d; made=; \
+	  if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null; $(SUDO) chmod +x $$policy; made=1; fi; \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; status=$$?; \
+	  [ -z "$$made" ] || $(SUDO) rm -f $$policy; exit $$status; \
+	fi
+endef
+
+.PHONY: packages-up packages-test
+packages-up:
+	$(call install_packages,$(PACKAGES_UP))
+
+packages-test:
+	$(call install_packages,$(PACKAGES_TEST))
+
+$(VENV)/ready: pyproject.toml requirements.lock | packages-up
+	@echo "== Python environment in $(VENV), from requirements.lock (hashes checked)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
