@@ -71,6 +71,8 @@ class Agent:
             return
         await self._reconciler.queue.start()
         self._guests.on_change(self._reconciler.queue.add)
+        for key in self._guests:  # what has been listed before anybody listened
+            self._reconciler.queue.add(key)
         await self._watches.start(stop)
         await self._heartbeat.start()
         self._started = True
