@@ -86,16 +86,6 @@ class InstanceSpec(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("!has(self.userData) || !has(self.userDataBase64)", "give userData or userDataBase64, not both"),
-        Rule(
-            "has(self.networks) == has(oldSelf.networks) && "
-            "(!has(self.networks) || self.networks == oldSelf.networks)",
-            "networks cannot change after creation",
-        ),
-        Rule(
-            "has(self.keyPair) == has(oldSelf.keyPair) && "
-            "(!has(self.keyPair) || self.keyPair == oldSelf.keyPair)",
-            "keyPair cannot change after creation",
-        ),
     )
 
     flavor: ObjectName

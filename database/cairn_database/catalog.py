@@ -211,6 +211,23 @@ async def list_aggregates(db: Database) -> dict[str, HostAggregateSpec]:
     return await _list_specs(db, aggregates, HostAggregateSpec)
 
 
+MIRRORED: dict[str, sa.Table] = {
+    "flavors": flavors,
+    "images": images,
+    "hostaggregates": aggregates,
+    "keypairs": key_pairs,
+    "servergroups": server_groups,
+}
+"""Kinds whose rows outlive a resource that is deleted while no controller runs, by plural."""
+
+
+async def recorded_keys(db: Database, plural: str) -> set[tuple[str, str]]:
+    """(namespace, name) of every row of the kind that is not removed; the namespace is empty where the kind
+    has none."""
+    rows = await _select(db, MIRRORED[plural])
+    return {(getattr(row, "namespace", ""), row.name) for row in rows}
+
+
 # --- networks --------------------------------------------------------------------------------------------
 
 

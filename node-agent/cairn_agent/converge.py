@@ -104,7 +104,7 @@ def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = Non
     fault = status.fault
     if fault is not None and fault.permanent and fault.spec_generation == guest.metadata.generation:
         return Wait()
-    made_before = spec.launched or status.phase in (GuestPhase.READY, GuestPhase.MISSING)
+    made_before = spec.launched or status.spec_generation > 0 or status.phase is GuestPhase.MISSING
     if machine is None and made_before:
         return Missing()
     if machine is None or not machine.complete:

@@ -7,6 +7,7 @@ fault; one that may pass is tried again with back-off, a permanent one waits for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -122,18 +123,19 @@ class GuestReconciler:
     async def _reported_steps(self, guest: Guest) -> AsyncIterator[Any]:
         """Collects the steps of a spawn, and writes them once it has lasted."""
         current: list[Step] = []
-        changed = asyncio.Event()
+        changed, ended = asyncio.Event(), asyncio.Event()
 
         async def report(step: Step) -> None:
             current[:] = [step]
             changed.set()
 
         async def write_slow_steps() -> None:
-            await asyncio.sleep(self._settings.patience_seconds)
-            while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), self._settings.patience_seconds)
+            while not ended.is_set():
                 await changed.wait()
                 changed.clear()
-                if current:
+                if current and not ended.is_set():
                     status = guest.status.model_copy(
                         update={"phase": GuestPhase.SPAWNING, "step": current[0], "fault": None}
                     )
@@ -143,7 +145,9 @@ class GuestReconciler:
         try:
             yield report
         finally:
-            writer.cancel()
+            # A write under way is awaited, not cancelled: it must not reach the server after the last word.
+            ended.set()
+            changed.set()
             await asyncio.gather(writer, return_exceptions=True)
 
     async def _enforce(self, guest: Guest, node: str, *, reboot: bool) -> None:

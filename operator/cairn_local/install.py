@@ -29,17 +29,23 @@ COLLECTIONS = {
 UNKNOWN_TO_OLD_SERVERS = "x-kubernetes-validations"
 
 
-async def install_manifests(kubeconfig: Path, crds: Path, others: Iterable[Path]) -> None:
+def install_manifests(kubeconfig: Path, crds: Path, others: Iterable[Path]) -> None:
     """Put the CRDs of folder `crds` and the objects of the files `others` into the cluster."""
+    definitions = [yaml.safe_load(path.read_text()) for path in sorted(crds.glob("*.yaml"))]
+    objects = [body for path in others for body in yaml.safe_load_all(path.read_text())]
+    asyncio.run(_install(kubeconfig, definitions, objects))
+
+
+async def _install(
+    kubeconfig: Path, definitions: list[dict[str, Any]], objects: list[dict[str, Any]]
+) -> None:
     kubernetes = Kubernetes(KubernetesSettings(kubeconfig=kubeconfig, timeout_seconds=60))
     await kubernetes.open()
     try:
-        bodies = [yaml.safe_load(path.read_text()) for path in sorted(crds.glob("*.yaml"))]
-        await asyncio.gather(*(ensure(kubernetes, body) for body in bodies))
-        for path in others:
-            for body in yaml.safe_load_all(path.read_text()):
-                await ensure(kubernetes, body)
-        await asyncio.gather(*(_established(kubernetes, body) for body in bodies))
+        await asyncio.gather(*(ensure(kubernetes, body) for body in definitions))
+        for body in objects:
+            await ensure(kubernetes, body)
+        await asyncio.gather(*(_established(kubernetes, body) for body in definitions))
     finally:
         await kubernetes.close()
 

@@ -3,7 +3,6 @@ children. Each runs under its own service account, with the role it has in a clu
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import json
@@ -74,7 +73,7 @@ class Stack:
 
     def install(self) -> None:
         """CRDs, roles and service accounts into the cluster, and the tables into the database."""
-        asyncio.run(install_manifests(self.cluster.kubeconfig, CRDS, [RBAC]))
+        install_manifests(self.cluster.kubeconfig, CRDS, [RBAC])
         self.upgrade_database()
 
     def upgrade_database(self) -> None:
@@ -165,7 +164,7 @@ class Stack:
 
 @functools.cache
 def code_version() -> str:
-    """Changes with any of Cairn's modules, so that `cairn up` after an update restarts what is out of date."""
+    """Changes with any of Cairn's modules: `cairn up` after an update restarts what is out of date."""
     modules = sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
     facts = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in modules]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
@@ -28,6 +29,13 @@ class Section(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid", frozen=True)
 
 
+class LogLevel(enum.StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 class LogFormat(enum.StrEnum):
     JSON = "json"
     TEXT = "text"
@@ -36,8 +44,7 @@ class LogFormat(enum.StrEnum):
 class LogSettings(Section):
     """What is logged, and how."""
 
-    level: str = "info"
-    """debug, info, warning or error."""
+    level: LogLevel = LogLevel.INFO
     format: LogFormat = LogFormat.JSON
     """json for machines, text for people."""
 
@@ -97,6 +104,22 @@ class ProcessSettings(BaseSettings):
         return (init_settings, env_settings, file_secret_settings)
 
 
+SECTIONS = frozenset(
+    {
+        "log",
+        "kubernetes",
+        "health",
+        "database",
+        "conductor",
+        "scheduler",
+        "agent",
+        "libvirt",
+        "fake",
+        "gateway",
+    }
+)
+"""The sections of all processes together."""
+
 Loaded = TypeVar("Loaded", bound=ProcessSettings)
 
 
@@ -106,6 +129,8 @@ def load_settings(schema: type[Loaded], arguments: list[str], program: str) -> L
     Raises pydantic.ValidationError, which names the setting, and SystemExit for `--help`.
     """
     config_file, arguments = _take_config_file(arguments)
+    if config_file is not None:
+        _check_sections(config_file, program)
 
     class FromEverywhere(schema):  # type: ignore[valid-type,misc]
         """The same settings, with this command line and this file as sources."""
@@ -132,6 +157,20 @@ def load_settings(schema: type[Loaded], arguments: list[str], program: str) -> L
     loaded = FromEverywhere()
     values = {name: getattr(loaded, name) for name in schema.model_fields}
     return cast(Loaded, schema.model_construct(**values))
+
+
+def _check_sections(config_file: Path, program: str) -> None:
+    """One file may serve all processes, each reading its own sections; a misspelt one is nobody's."""
+    try:
+        content = yaml.safe_load(config_file.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SystemExit(f"{program}: {config_file}: {error}") from None
+    unknown = sorted(set(content) - SECTIONS) if isinstance(content, dict) else ["(not a mapping)"]
+    if unknown:
+        raise SystemExit(
+            f"{program}: {config_file}: unknown section {', '.join(map(str, unknown))}; "
+            f"there are: {', '.join(sorted(SECTIONS))}"
+        )
 
 
 def _take_config_file(arguments: list[str]) -> tuple[Path | None, list[str]]:

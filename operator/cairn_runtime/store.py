@@ -7,6 +7,7 @@ them, without the parts nobody reads; they are parsed where they are used.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,8 @@ Kind = TypeVar("Kind", bound=Resource)
 Key = tuple[str, str]
 """(namespace, name); the namespace of a cluster-wide object is empty."""
 Listener = Callable[[Key], None]
+REMEMBERED_DELETIONS = 4096
+"""More would only grow: what is forgotten is looked up at the API server instead."""
 
 
 class Store(Generic[Kind]):
@@ -26,7 +29,7 @@ class Store(Generic[Kind]):
         self.synced = False
         """True once a list has been taken in: only then is an absent object really absent."""
         self._bodies: dict[Key, dict[str, Any]] = {}
-        self._gone: dict[Key, str] = {}
+        self._gone: OrderedDict[Key, str] = OrderedDict()
         self._listeners: list[Listener] = []
 
     def __len__(self) -> int:
@@ -84,8 +87,7 @@ class Store(Generic[Kind]):
         if known is not None and _version(known) > _version(body):
             return  # a successor of the same name is here already
         self._bodies.pop(key, None)
-        self._gone[key] = str(_version(body))
-        self._notify(key)
+        self._bury(key, str(_version(body)))
 
     def sync(self, bodies: Iterable[dict[str, Any]], list_version: str) -> None:
         """Take in a whole list: what it lacks, and is not newer than it, has gone."""
@@ -95,9 +97,14 @@ class Store(Generic[Kind]):
         for key, known in list(self._bodies.items()):
             if key not in listed and _version(known) <= int(list_version):
                 del self._bodies[key]
-                self._gone[key] = list_version
-                self._notify(key)
+                self._bury(key, list_version)
         self.synced = True
+
+    def _bury(self, key: Key, version: str) -> None:
+        self._gone[key] = version
+        while len(self._gone) > REMEMBERED_DELETIONS:
+            self._gone.popitem(last=False)
+        self._notify(key)
 
     def _notify(self, key: Key) -> None:
         for listener in self._listeners:

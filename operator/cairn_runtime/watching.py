@@ -29,6 +29,19 @@ class _Backoffs:
         return itertools.chain((0.1, 0.3, 1.0, 2.0, 2.0), itertools.repeat(5.0))
 
 
+class _NoDiff(kopf.DiffBaseStorage):
+    """kopf copies every object to prepare a diff for handlers that want one; Cairn has no such handlers."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:
+        return None
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        return None
+
+
 class Watches:
     """The watches of one process: a store per kind, filled before `start` returns."""
 
@@ -125,6 +138,7 @@ class Watches:
     async def _run_kopf(self) -> None:
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
+        settings.persistence.diffbase_storage = _NoDiff()
         settings.scanning.disabled = True
         settings.queueing.idle_timeout = 1.0
         settings.watching.server_timeout = 300

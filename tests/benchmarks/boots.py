@@ -1,4 +1,4 @@
-"""Boots and deletes through a real API server, SQLite and the fake driver, as the issue's figures want them."""
+"""Boots and deletes through a real API server, SQLite and the fake driver."""
 
 from __future__ import annotations
 

@@ -5,7 +5,11 @@ BOOT_MENU = "DEFAULT debian\nLABEL debian\n LINUX /vmlinuz\n INITRD /initrd\n AP
 _CLOUD = """\
 datasource_list: [ConfigDrive, OpenStack, None]
 # The package lists of the machine that built this image are as good as any: leave them.
-apt_preserve_sources_list: true
+apt:
+  preserve_sources_list: true
+locale: false
+# An RSA key takes half a minute under emulation, and every client of today takes these.
+ssh_genkeytypes: [ed25519, ecdsa]
 """
 
 _FSTAB = """\
@@ -41,8 +45,8 @@ CUSTOMIZE = r"""#!/bin/sh
 # Run by mmdebstrap when everything is installed; $1 is the root directory.
 set -e
 mkdir -p "$1/boot/syslinux"
-for timer in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer; do
-    ln -sf /dev/null "$1/etc/systemd/system/$timer"
+for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service; do
+    ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done
 # Each guest gets an identity of its own.
 : > "$1/etc/machine-id"

@@ -63,6 +63,7 @@ class Conductor:
             catalog=self._catalog,
             instances=Store(Instance),
             guests=Store(Guest),
+            nodes=self._nodes,
             pacing=Pacing(own.passing_states_per_second),
         )
         self._membership = Membership(
@@ -79,7 +80,7 @@ class Conductor:
             self._membership,
             _mirrors(self._catalog, self._nodes, self._aggregates),
         )
-        self._sweep = Sweep(self._env, self._reconciler, self._membership, self._nodes)
+        self._sweep = Sweep(self._env, self._reconciler, self._membership, self._mirrors)
         stores: list[Store[Any]] = [
             *self._catalog.stores,
             self._nodes,

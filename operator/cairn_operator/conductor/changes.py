@@ -9,7 +9,7 @@ import structlog
 from cairn_crds import Instance
 from cairn_crds.instance import DesiredPower
 from cairn_database import InstanceRecord, QuotaExceeded, VmState, instances
-from cairn_operator.conductor.power import DESIRED, power_task, reboot_task
+from cairn_operator.conductor.power import ACTIONS, DESIRED, power_task, reboot_task
 from cairn_operator.conductor.resolve import Refusal, frozen_changes, resolve
 from cairn_operator.conductor.scope import Scope
 
@@ -60,7 +60,7 @@ async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord)
     task = power_task(record.vm_state, instance.spec.power_state)
     if task is not None:
         scope.record = await instances.begin_task(
-            scope.env.db, record.id, record.version, task, request=request
+            scope.env.db, record.id, record.version, task, action=ACTIONS[task], request=request
         )
     else:
         scope.record = await instances.update_request(
@@ -96,7 +96,9 @@ async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> N
         )
         return
     request = _with_changes(record, instance, reboot=wanted.to_api(), power=DesiredPower.RUNNING)
-    scope.record = await instances.begin_task(scope.env.db, record.id, record.version, task, request=request)
+    scope.record = await instances.begin_task(
+        scope.env.db, record.id, record.version, task, action=ACTIONS[task], request=request
+    )
 
 
 def _with_changes(

@@ -10,6 +10,7 @@ from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import with_power
 from cairn_operator.conductor.guest_spec import build_guest
 from cairn_operator.conductor.outcome import (
+    IMAGE_FAULTS,
     BuildFailed,
     Drifted,
     Finished,
@@ -32,6 +33,13 @@ async def keep_guest(scope: Scope) -> bool:
     record = scope.record
     if record is None or record.host is None or scope.is_deleting or record.task_state in BEFORE_GUEST:
         return True
+    guest = scope.guest
+    if guest is not None and guest.spec.absent and record.task_state is TaskState.SPAWNING:
+        # Another conductor began to clear the host after a failed build: go on with that.
+        fault = guest.status.fault
+        reason, message = (fault.reason, fault.message) if fault else ("BuildFailed", "The build failed.")
+        interrupted = BuildFailed(reason, message, elsewhere=reason not in IMAGE_FAULTS)
+        scope.env.retreating.setdefault(record.id, interrupted)
     if record.id in scope.env.retreating:
         return True
     await _write_guest(scope, record, absent=False)
@@ -75,7 +83,9 @@ async def remove_guest(scope: Scope) -> bool:
     guest = scope.guest
     if guest is not None and guest.spec.absent:
         scope.env.removing.add(record.id)
-        return False
+        # A host that is down for good (the admin says so) cannot answer. Should it come back, it finds its
+        # Guest absent and removes the machine then.
+        return scope.env.is_forced_down(record.host)
     if guest is None:
         if scope.env.guests.saw_deletion(key) and record.id in scope.env.removing:
             scope.env.removing.discard(record.id)
@@ -96,7 +106,13 @@ async def take_outcome(scope: Scope) -> bool:
     if record is None or scope.is_deleting:
         return True
     if record.id in scope.env.retreating:
-        await _retreat(scope, record, scope.env.retreating[record.id])
+        failure = scope.env.retreating[record.id]
+        if _overdue(scope, record):
+            message = (
+                f"{failure.message} Host {record.host} did not clear what it had made: is its agent running?"
+            )
+            failure = BuildFailed("Timeout", message, elsewhere=False)
+        await _retreat(scope, record, failure)
         return True
     if guest is None:
         return True

@@ -8,7 +8,7 @@ from cairn_runtime.metrics import LATENCY_BUCKETS
 
 BOOT_PHASE_SECONDS = Histogram(
     "cairn_boot_phase_seconds",
-    "Time of a boot's phases: register, place, spawn, and total from the request to active",
+    "Time of a boot's phases: place (until the claim), spawn, and total from the request to active",
     ["phase"],
     buckets=LATENCY_BUCKETS,
 )

@@ -85,11 +85,12 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     vm_state = VM_STATES.get(status.power_state)
     if vm_state is None:
         return Nothing()
-    if task in FINISHABLE:
+    recovered = task is None and record.vm_state is VmState.ERROR
+    if task in FINISHABLE or recovered:
         return Finished(
             vm_state,
             status.power_state,
-            launched=task is TaskState.SPAWNING,
+            launched=record.launched_at is None,
             reboot_generation=max(record.reboot_generation, status.reboot_generation),
         )
     drifted = vm_state is not record.vm_state or status.power_state is not record.power_state

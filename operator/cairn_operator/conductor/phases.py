@@ -297,19 +297,13 @@ async def show(scope: Scope) -> bool:
     if record is None and not after["conditions"] and not before.get("conditions"):
         return False
     patch = merge_diff(before, after)
-    patch.pop("observedGeneration", None)
-    if not patch and (record is None or not scope.refusal):
+    if not patch:
         return False
     if record is not None and is_passing(record) and not _worth_showing(scope):
         return False
     _tell_refusal(scope, instance)
     _tell_fault(scope, instance, guest)
-    body = {
-        "metadata": {"resourceVersion": instance.metadata.resource_version},
-        "status": merge_diff(before, after),
-    }
-    if not body["status"]:
-        return False
+    body = {"metadata": {"resourceVersion": instance.metadata.resource_version}, "status": patch}
     try:
         answer = await scope.env.kubernetes.patch(
             Instance, instance.metadata.name, instance.metadata.namespace, body, "status"

@@ -26,6 +26,18 @@ REBOOTS: dict[RebootType, TaskState] = {
     RebootType.HARD: TaskState.REBOOTING_HARD,
 }
 
+ACTIONS: dict[TaskState, str] = {
+    TaskState.POWERING_ON: "start",
+    TaskState.POWERING_OFF: "stop",
+    TaskState.PAUSING: "pause",
+    TaskState.UNPAUSING: "unpause",
+    TaskState.SUSPENDING: "suspend",
+    TaskState.RESUMING: "resume",
+    TaskState.REBOOTING: "reboot",
+    TaskState.REBOOTING_HARD: "reboot",
+}
+"""Nova's names for what these tasks do, as the history keeps them."""
+
 FINISHABLE = frozenset({TaskState.SPAWNING, *TASKS.values(), *REBOOTS.values()})
 """Tasks that end when the host reports that it has reached the Guest's spec."""
 

@@ -20,12 +20,13 @@ Kind = TypeVar("Kind", bound=Resource)
 NAMES_SHOWN = 5
 
 
-@dataclass(frozen=True)
 class Refusal(Exception):
     """The instance cannot be built as it is written. `reason` is for programs, `message` for people."""
 
-    reason: str
-    message: str
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cairn_crds import Guest, Instance
+from cairn_crds import ComputeNode, Guest, Instance
 from cairn_crds.guest import node_namespace
 from cairn_database import Database, InstanceRecord, TaskState
 from cairn_operator.catalog import Catalog
@@ -51,6 +51,7 @@ class Environment:
     catalog: Catalog
     instances: Store[Instance]
     guests: Store[Guest]
+    nodes: Store[ComputeNode]
     pacing: Pacing
     awaiting: dict[str, Key] = field(default_factory=dict)
     """Instances that wait for the scheduler, by id."""
@@ -65,6 +66,11 @@ class Environment:
     """When an instance was last seen to go: since then there may be quota and addresses again."""
     capacity_changed_at: datetime = LONG_AGO
     """When a host was last seen to appear, to come back, or to grow."""
+
+    def is_forced_down(self, host: str) -> bool:
+        """Whether the admin has declared the host dead (`ComputeNode.spec.forcedDown`)."""
+        body = self.nodes.body("", host)
+        return body is not None and bool(body["spec"].get("forcedDown"))
 
 
 @dataclass

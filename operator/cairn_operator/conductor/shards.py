@@ -11,6 +11,7 @@ between machines does not matter.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable
@@ -141,10 +142,8 @@ class Membership:
         now = time.monotonic()
         for member, (_renewed, at) in list(self._seen.items()):
             if member != self._identity and now - at > ABANDONED_AFTER_LEASES * self._lease_seconds:
-                try:
+                with contextlib.suppress(NotFound):
                     await self._kubernetes.request("DELETE", f"{self._path}/{self._component}-{member}")
-                except NotFound:
-                    pass
                 del self._seen[member]
 
     def _recount(self) -> None:

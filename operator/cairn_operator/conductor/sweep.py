@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from cairn_crds import ComputeNode, Guest
+from cairn_crds import Guest
 from cairn_crds.guest import node_namespace
 from cairn_database import DatabaseError, TaskState, history, instances
 from cairn_operator.conductor import metrics
@@ -20,8 +20,8 @@ from cairn_operator.conductor.guest_spec import build_guest
 from cairn_operator.conductor.reconciler import Reconciler, shard_key
 from cairn_operator.conductor.scope import Environment
 from cairn_operator.conductor.shards import Membership
+from cairn_operator.mirrors.controller import MirrorController
 from cairn_runtime.kubernetes import AlreadyExists, KubernetesError
-from cairn_runtime.store import Store
 
 log = structlog.get_logger()
 PAGE = 1000
@@ -37,12 +37,13 @@ class Sweep:
         env: Environment,
         reconciler: Reconciler,
         membership: Membership,
-        nodes: Store[ComputeNode],
+        mirrors: MirrorController,
     ) -> None:
         self._env = env
         self._reconciler = reconciler
         self._membership = membership
-        self._nodes = nodes
+        self._mirrors = mirrors
+        self._unknown: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -60,18 +61,23 @@ class Sweep:
 
     async def _poll_claims(self) -> None:
         """The scheduler's answer is a row that has left `scheduling`; asked for only while one is awaited."""
-        pause = self._env.settings.claim_poll_seconds
+        loop = asyncio.get_running_loop()
+        pause = shortest = self._env.settings.claim_poll_seconds
         while True:
             await asyncio.sleep(pause)
             awaiting = self._env.awaiting
+            pause = shortest
             if not awaiting:
                 continue
+            started = loop.time()
             try:
                 rows = await instances.list_in_task(self._env.db, [TaskState.SCHEDULING], limit=AWAITED)
             except DatabaseError as error:
                 log.warning("claims.not_polled", error=str(error))
                 await asyncio.sleep(1)
                 continue
+            # A long queue makes the question dearer: it may not take more than a tenth of the time.
+            pause = max(shortest, 10 * (loop.time() - started))
             waiting = {instance_id for instance_id, _version in rows}
             for instance_id in [i for i in awaiting if i not in waiting]:
                 key = awaiting.pop(instance_id, None)
@@ -88,6 +94,7 @@ class Sweep:
                     purge_at = loop.time() + PURGE_SECONDS
                     before = datetime.now(UTC) - timedelta(days=self._env.settings.purge_days)
                     await history.purge(self._env.db, before, limit=PAGE)
+                    await self._mirrors.wake_lost()
             except (DatabaseError, KubernetesError) as error:
                 log.warning("sweep.failed", error=str(error))
             await asyncio.sleep(self._env.settings.sweep_seconds)
@@ -119,7 +126,7 @@ class Sweep:
 
     async def _remove_strays(self) -> None:
         """Machines without a Guest: of a live instance, its Guest comes back; of a deleted one, they go."""
-        for (_namespace, node), body in self._nodes.bodies():
+        for (_namespace, node), body in self._env.nodes.bodies():
             for instance_id in body["status"].get("unclaimedMachines", []):
                 if not self._membership.owns(shard_key(("", instance_id))):
                     continue
@@ -129,9 +136,10 @@ class Sweep:
     async def _judge_stray(self, node: str, instance_id: str) -> None:
         record = (await instances.get_many(self._env.db, [instance_id])).get(instance_id)
         if record is None:
-            log.error("machine.unknown", node=node, instance_id=instance_id)
-            metrics.REPAIRS.labels("unknown-machine").inc()
-            return
+            if (node, instance_id) not in self._unknown:
+                self._unknown.add((node, instance_id))
+                log.error("machine.unknown", node=node, instance_id=instance_id)
+            return  # never heard of: a person has to say whose it is
         if not record.is_deleted and record.host == node:
             self._reconciler.wake((record.namespace, record.name))
             return

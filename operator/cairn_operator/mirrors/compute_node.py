@@ -24,19 +24,13 @@ AGENT = "cairn-agent"
 
 
 async def take_in_compute_node(context: MirrorContext, node: ComputeNode) -> Mirrored:
-    """Room and rights for the agent, then the row."""
+    """Room and rights for the agent (looked at once by every process), then the row."""
     name = node.metadata.name
-    if not await _is_enrolled(context, node):
+    if name not in context.enrolled:
         await _enrol(context, name)
+        context.enrolled.add(name)
     await catalog.upsert_compute_node(context.db, name, node.spec, node.status)
     return Mirrored()
-
-
-async def _is_enrolled(context: MirrorContext, node: ComputeNode) -> bool:
-    """A node that has reported has been able to: its heartbeats need not look at the roles again."""
-    return node.status.heartbeat_time is not None and (
-        await catalog.get_compute_node(context.db, node.metadata.name) is not None
-    )
 
 
 async def _enrol(context: MirrorContext, name: str) -> None:
@@ -71,6 +65,7 @@ def _cluster_role(node: str) -> str:
 async def remove_compute_node(context: MirrorContext, _namespace: str, name: str) -> None:
     """Row, then rights and namespace. Raises StillInUse while instances are on it."""
     await catalog.remove_compute_node(context.db, name)
+    context.enrolled.discard(name)
     await remove(context.kubernetes, f"{RBAC}/clusterrolebindings", _cluster_role(name))
     await remove(context.kubernetes, f"{RBAC}/clusterroles", _cluster_role(name))
     await remove_namespace(context.kubernetes, node_namespace(name))

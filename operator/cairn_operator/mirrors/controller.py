@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import structlog
 from cairn_crds import Condition, ConditionStatus, Resource
 from cairn_crds.base import MIRROR_FINALIZER
 from cairn_crds.conditions import merge_conditions
-from cairn_database import Database, DatabaseError, StillInUse
+from cairn_database import Database, DatabaseError, StillInUse, catalog
 from cairn_operator.conductor.shards import Membership
 from cairn_runtime.kubernetes import Conflict, Kubernetes, KubernetesError, NotFound, merge_diff
 from cairn_runtime.store import Key, Store
@@ -28,6 +28,8 @@ class MirrorContext:
 
     db: Database
     kubernetes: Kubernetes
+    enrolled: set[str] = field(default_factory=set)
+    """ComputeNodes whose namespace and roles this process has looked after."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,14 @@ class MirrorController:
         for plural, mirror in self._mirrors.items():
             for key in mirror.store:
                 self.wake((plural, key))
+
+    async def wake_lost(self) -> None:
+        """Look at what SQL has and the API server has not: it was deleted while nobody looked."""
+        for plural, mirror in self._mirrors.items():
+            if plural in catalog.MIRRORED and mirror.store.synced:
+                for key in await catalog.recorded_keys(self._context.db, plural):
+                    if key not in mirror.store:
+                        self.wake((plural, key))
 
     async def reconcile(self, key: MirrorKey) -> float | None:
         """Take one object in, or let it go."""

@@ -12,6 +12,12 @@ from cairn_database import catalog
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 
 
+def immutable(field: str, value: str) -> Mirrored:
+    """An older API server let a change through that the CRD's CEL rules refuse on newer ones."""
+    message = f"{field} cannot change; it is still taken as '{value}'. Set it back, or make another resource."
+    return Mirrored(False, "FieldImmutable", message)
+
+
 async def take_in_flavor(context: MirrorContext, flavor: Flavor) -> Mirrored:
     """A flavor becomes a row."""
     await catalog.upsert_flavor(context.db, flavor.metadata.name, flavor.spec)
@@ -35,6 +41,9 @@ async def take_in_server_group(context: MirrorContext, group: ServerGroup) -> Mi
     if group.spec.max_server_per_host is not None and group.spec.policy != "anti-affinity":
         return Mirrored(False, "Invalid", "maxServerPerHost goes with the anti-affinity policy.")
     metadata = group.metadata
+    recorded = await catalog.get_server_group(context.db, metadata.namespace or "", metadata.name)
+    if recorded is not None and recorded.id == metadata.uid and recorded.policy is not group.spec.policy:
+        return immutable("spec.policy", recorded.policy)
     await catalog.upsert_server_group(
         context.db, metadata.namespace or "", metadata.name, group.spec, group_id=metadata.uid
     )
@@ -46,6 +55,9 @@ async def take_in_network(context: MirrorContext, network: Network) -> Mirrored:
     problem = network_problem(network)
     if problem:
         return Mirrored(False, "Invalid", problem)
+    recorded = await catalog.get_network(context.db, network.metadata.name)
+    if recorded is not None and recorded.cidr != network.spec.cidr:
+        return immutable("spec.cidr", recorded.cidr)
     await catalog.upsert_network(context.db, network.metadata.name, network.spec)
     return Mirrored(fields={"addressesTotal": addresses_total(network)})
 

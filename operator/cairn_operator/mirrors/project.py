@@ -7,6 +7,7 @@ from cairn_crds.project import MemberRole
 from cairn_database import catalog
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 from cairn_operator.mirrors.objects import RBAC, binding, ensure, ensure_namespace, remove_namespace
+from cairn_operator.mirrors.plain import immutable
 from cairn_runtime.kubernetes import NotFound
 
 LABEL = "compute.cairn.dev/project"
@@ -22,6 +23,9 @@ async def take_in_project(context: MirrorContext, project: Project) -> Mirrored:
             "Delete this Project and make it again with another spec.namespace."
         )
         return Mirrored(False, "NamespaceTaken", message)
+    recorded = await catalog.get_project(context.db, name)
+    if recorded is not None and recorded.namespace != namespace:
+        return immutable("spec.namespace", recorded.namespace)
     await ensure_namespace(context.kubernetes, namespace, {LABEL: name})
     for role in MemberRole:
         subjects = [
