@@ -85,12 +85,18 @@ class Lab:
         machine: str = "pc",
         memory: int = 128,
         config_drive: tuple[str, str, str] = ("vdb", "virtio", "disk"),
+        disk_size: str = "",
     ) -> BootedGuest:
-        """Start guest `number` (5 or 6), called guest-<number>. config_drive: its target, bus and device."""
+        """Start guest `number` (5 or 6), called guest-<number>.
+
+        config_drive: its target, bus and device. disk_size: the image's when left out.
+        """
         name = f"guest-{number}"
         disk, log, config = (self._folder / f"{name}.{suffix}" for suffix in ("qcow2", "log", "iso"))
         backing = ("-b", str(image.path), "-F", "qcow2")
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, disk], check=True)
+        subprocess.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", *backing, disk, *disk_size.split()], check=True
+        )
         identity, mac, address = str(uuid.uuid4()), f"52:54:00:79:00:0{number}", f"10.79.0.{number}"
         build_config_drive(config, identity, guest_spec(name, mac, address, user_data, public_key))
         target, bus, device = config_drive
@@ -105,6 +111,12 @@ class Lab:
         """Run a command in the room's network, return what it prints."""
         argv = self.room.exec_argv(command)
         return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=check, timeout=60).stdout
+
+
+def ssh(lab: Lab, key: Path, target: str, command: str) -> str:
+    """What `command` prints on the guest `user@address`."""
+    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "LogLevel=ERROR")
+    return lab.run("ssh", "-i", str(key), *(f"-o{option}" for option in options), target, command)
 
 
 def guest_spec(name: str, mac: str, address: str, user_data: str, public_key: str) -> GuestSpec:

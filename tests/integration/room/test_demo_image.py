@@ -9,7 +9,7 @@ import pytest
 from cairn_local.images import BuiltImage
 from cairn_local.images.demo import ensure_demo_image
 
-from .guests import Lab
+from .guests import Lab, ssh
 
 pytestmark = pytest.mark.qemu
 
@@ -17,11 +17,6 @@ pytestmark = pytest.mark.qemu
 @pytest.fixture(scope="session")
 def demo_image() -> BuiltImage:
     return ensure_demo_image(print)
-
-
-def ssh(lab: Lab, key: Path, address: str, command: str) -> str:
-    options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "LogLevel=ERROR")
-    return lab.run("ssh", "-i", str(key), *(f"-o{o}" for o in options), f"root@{address}", command)
 
 
 @pytest.mark.parametrize("machine", ["pc", "q35"])
@@ -38,7 +33,7 @@ def test_it_comes_up_with_its_name_address_key_and_user_data(
     guest.wait_for("user data of guest-5")
     assert guest.wait_for("user data ended with status") == "0"
     guest.wait_for("root@guest-5:")
-    assert ssh(lab, ssh_key, guest.address, "hostname").strip() == "guest-5"
+    assert ssh(lab, ssh_key, f"root@{guest.address}", "hostname").strip() == "guest-5"
     assert "guest-5" in lab.run("busybox", "wget", "-q", "-O", "-", f"http://{guest.address}/")
 
 
