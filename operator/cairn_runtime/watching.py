@@ -7,6 +7,7 @@ replicas may run the same handlers; who acts is decided elsewhere (shards, claim
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from cairn_runtime.signals import retake
 from cairn_runtime.store import Store
 
 log = structlog.get_logger()
+LISTING_SECONDS = 1.0
+"""How long kopf is given to take in a list."""
 
 
 class _Backoffs:
@@ -60,6 +63,7 @@ class Watches:
         self._registry = kopf.OperatorRegistry()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._listed = asyncio.Event()
         kopf.on.login(registry=self._registry)(self._login)
         for store in stores:
             self._register(store)
@@ -71,6 +75,8 @@ class Watches:
                 store.remove(dict(event["object"]))
             else:
                 store.put(dict(event["object"]))
+            if event["type"] is None:
+                self._listed.set()
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         configuration = self._kubernetes.configuration
@@ -165,8 +171,13 @@ class Watches:
             task.result()
 
     async def _keep_in_sync(self) -> None:
+        # kopf lists a kind when it begins, and when a watch has broken for good. It does not tell what went
+        # before the list, so everything is compared once more afterwards.
         while True:
-            await asyncio.sleep(self._resync_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._listed.wait(), self._resync_seconds)
+                await asyncio.sleep(LISTING_SECONDS)
+            self._listed.clear()
             try:
                 await self.resync()
             except KubernetesError as error:
