@@ -3,9 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+comma := ,
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 RUN_AS_ROOT := $(if $(SUDO),sudo --preserve-env=CAIRN_HOME$(comma)CAIRN_CONTEXT$(comma)XDG_CACHE_HOME$(comma)KUBEBUILDER_ASSETS env "PATH=$$PATH",)
-comma := ,
 
 # What `up` needs: QEMU and libvirt for guests, what the demo image is made with, Kubernetes' client if there
 # is none. Kubernetes itself is built from Debian's source package by `cairn up` and cached.
@@ -22,6 +22,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .PHONY: up down clean status
+up: export CAIRN_CONTEXT := $(CAIRN_CONTEXT)
 up: packages-up $(VENV)/ready ## set everything up, start it, boot the example instance
 	@$(RUN_AS_ROOT) $(BIN)/cairn up
 
@@ -49,6 +50,7 @@ check: $(VENV)/ready ## lint, types, import contracts, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m cairn_crds.manifests --check crds/manifests
 	@$(BIN)/python -m cairn_crds.reference --check docs/resources.md
+	@$(BIN)/python -m cairn_cli.settings_reference --check docs/settings.md
 
 bench: packages-up $(VENV)/ready binaries ## measure; prints tables, writes bench-results/*.json
 	@$(RUN_AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -63,6 +65,15 @@ binaries: $(VENV)/ready
 manifests: $(VENV)/ready ## write CRDs and reference pages from the models
 	@$(BIN)/python -m cairn_crds.manifests crds/manifests
 	@$(BIN)/python -m cairn_crds.reference docs/resources.md
+	@$(BIN)/python -m cairn_cli.settings_reference docs/settings.md
+
+# From the default index alone: the hashes are those of every platform's files, not of locally built wheels.
+# pip-tools writes the project itself (its extras name each other) as a path; that line and its warning go.
+lock: $(VENV)/ready ## pin what pyproject.toml asks for (UPGRADE=--upgrade for newer versions)
+	@env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet $(UPGRADE) \
+	  --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --allow-unsafe \
+	  --strip-extras --no-header --annotation-style=line --extra dev -o requirements.lock pyproject.toml
+	@sed -i -e '/^# WARNING/d' -e '/^# Consider using/d' -e '/^cairn @ /d' requirements.lock
 
 # Package lists are only asked for when something is missing, and installing starts no service: policy-rc.d
 # says no for as long as it takes, where the machine has none of its own.
@@ -89,6 +100,6 @@ packages-test:
 $(VENV)/ready: pyproject.toml requirements.lock | packages-up
 	@echo "== Python environment in $(VENV), from requirements.lock (hashes checked)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

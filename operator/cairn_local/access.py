@@ -103,15 +103,22 @@ def port_forward(arguments: list[str]) -> int:
     parser.add_argument("-n", "--namespace", default=NAMESPACE)
     options = parser.parse_args(arguments)
     try:
-        local, _, remote = options.ports.partition(":")
-        ports = int(local), int(remote or local)
+        ports = _ports(options.ports)
         address = _address(_find(options.instance, options.namespace))
-    except (NotReachable, ValueError) as error:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_forward(*ports, address))
+    except (NotReachable, OSError) as error:
         sys.stderr.write(f"cairn port-forward: {error}\n")
         return 1
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_forward(*ports, address))
     return 0
+
+
+def _ports(text: str) -> tuple[int, int]:
+    local, _, remote = text.partition(":")
+    try:
+        return int(local), int(remote or local)
+    except ValueError:
+        raise NotReachable(f"{text!r} names no ports: give LOCAL:REMOTE, or one number for both") from None
 
 
 def _cluster(home: Home) -> Cluster:
@@ -229,8 +236,17 @@ async def _forward(local: int, remote: int, address: str) -> None:
     with tempfile.TemporaryDirectory(prefix="cairn-forward-") as folder:
         socket = f"{folder}/relay"
         command = [sys.executable, "-m", "cairn_local.relay", socket, address, str(remote)]
-        relay = await asyncio.create_subprocess_exec(*room.exec_argv(command), stdin=asyncio.subprocess.PIPE)
+        pipe = asyncio.subprocess.PIPE
+        relay = await asyncio.create_subprocess_exec(
+            *room.exec_argv(command),
+            stdin=pipe,
+            stdout=pipe,
+            start_new_session=True,  # Ctrl-C is for us alone
+        )
         try:
+            assert relay.stdout is not None  # noqa: S101 - a pipe
+            if not await relay.stdout.readline():
+                raise NotReachable("the way into the guests' room is closed: does `cairn status` show it?")
             server = await asyncio.start_server(
                 lambda reader, writer: relay_connections(
                     reader, writer, lambda: asyncio.open_unix_connection(socket)

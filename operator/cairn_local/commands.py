@@ -113,10 +113,12 @@ def status(arguments: list[str]) -> int:
         return 3
     table = Table("process", "state", "pid", "up", "ready", box=None, pad_edge=False)
     ports = _ports(home)
+    all_well = True
     for process in processes:
         ready = (
             HttpProbe(f"http://127.0.0.1:{ports[process.name]}/readyz")() if process.name in ports else None
         )
+        all_well = all_well and ready is None and process.state == "RUNNING"
         table.add_row(
             process.name,
             process.state,
@@ -126,7 +128,7 @@ def status(arguments: list[str]) -> int:
         )
     progress.console.print(table)
     progress.console.print(f"\nlogs: {processes[0].log.parent}/NAME.log")
-    return 0 if all(process.state == "RUNNING" for process in processes) else 1
+    return 0 if all_well else 1
 
 
 def _ports(home: Home) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """A relay that runs inside the guests' room: a unix socket on one side, a guest's TCP port on the other.
 
-`python -m cairn_local.relay SOCKET ADDRESS PORT`; ends when its standard input closes, that is, with the
-`cairn port-forward` that started it.
+`python -m cairn_local.relay SOCKET ADDRESS PORT` prints a line once it listens, and ends when its standard
+input closes, that is, with the `cairn port-forward` that started it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ async def main(socket: str, address: str, port: int) -> None:
         ),
         socket,
     )
+    sys.stdout.write("listening\n")
+    sys.stdout.flush()
     async with server:
         await asyncio.to_thread(sys.stdin.buffer.read)
 

@@ -34,6 +34,8 @@ class ConductorSettings(Section):
     """Hosts tried before a build fails (Nova: `scheduler.max_attempts`)."""
     lease_seconds: float = Field(5.0, gt=0)
     """A replica that has not renewed its Lease for this long is lost; its share moves to the others."""
+    node_down_seconds: float = Field(60.0, gt=0)
+    """A host that is not heard of for this long shows `Up: False` (Nova: `service_down_time`)."""
     purge_days: float = Field(30.0, gt=0)
     """Deleted instances' rows and history are kept this long."""
 

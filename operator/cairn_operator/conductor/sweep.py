@@ -17,6 +17,7 @@ from cairn_crds.guest import node_namespace
 from cairn_database import DatabaseError, TaskState, history, instances
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.guest_spec import build_guest
+from cairn_operator.conductor.nodes import NodeWatchdog
 from cairn_operator.conductor.reconciler import Reconciler, shard_key
 from cairn_operator.conductor.scope import Environment
 from cairn_operator.conductor.shards import Membership
@@ -43,6 +44,7 @@ class Sweep:
         self._reconciler = reconciler
         self._membership = membership
         self._mirrors = mirrors
+        self._watchdog = NodeWatchdog(env.kubernetes, env.nodes, env.settings.node_down_seconds)
         self._unknown: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -121,6 +123,7 @@ class Sweep:
         for key in self._env.instances:
             if key not in live and key not in self._env.blocked:
                 self._reconciler.wake(key)
+        await self._watchdog.look(lambda name: self._membership.owns(shard_key(("", name))))
         await self._remove_strays()
         await self._count()
 
