@@ -1,4 +1,4 @@
-"""A small synchronous client of the API server: a poll of a hundred microseconds, where kubectl costs 50 ms."""
+"""A small synchronous client of the API server: a look costs a millisecond, with kubectl it is fifty."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def kubectl_patch(cairn: Cairn, tenant: Tenant, spec: dict[str, object]) -> None
         ("Suspended", "Suspended", "Suspended", 1),
     ],
 )
-def test_power_follows_the_spec_there_and_back(
+def test_power_follows_the_spec_there_and_back(  # noqa: PLR0917 - parameters
     cairn: Cairn, tenant: Tenant, power: str, phase: str, machine_state: str, boots_after: int
 ) -> None:
     instance_id = tenant.boot()
