@@ -1,0 +1,34 @@
+"""End to end: `cairn up`, kubectl and the guests it boots. Nothing here is a stand-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cairn_local.stack import ROOT
+from e2e.machine_cloud import BOOT_SECONDS, MachineCloud, machine_cloud, missing_programs
+
+EXAMPLE = ROOT / "examples" / "instance.yaml"
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[MachineCloud]:
+    """A cloud that is up, with the example's guest; shared by the files that leave it as they found it."""
+    if missing := missing_programs():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    with machine_cloud() as cloud:
+        cloud.cairn("up")
+        yield cloud
+
+
+@pytest.fixture
+def web(cloud: MachineCloud) -> str:
+    """The id of the example instance `web`: Active, with its userspace up."""
+    cloud.settle()
+    if not cloud.exists("web"):
+        cloud.kubectl("apply", "-f", str(EXAMPLE))
+    cloud.patch("web", powerState="Running")
+    instance_id = str(cloud.phase("web", "Active", BOOT_SECONDS)["status"]["instanceId"])
+    cloud.wait_console(instance_id, "cairn-demo: ready")
+    return instance_id
