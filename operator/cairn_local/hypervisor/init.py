@@ -1,8 +1,7 @@
 """The first process of a room: furnishes it, keeps libvirtd running, reaps, and ends the rest on SIGTERM.
 
 Run by `room` inside fresh mount, process and UTS namespaces: `python -m cairn_local.hypervisor.init FOLDER
-NAME LOCK`, where LOCK is the number of an open file whose lock shows that the room lives. Nothing else is
-imported here than it needs: it stays for as long as the guests do.
+NAME LOCK`, where LOCK is the number of an open file whose lock shows that the room lives.
 """
 
 from __future__ import annotations
