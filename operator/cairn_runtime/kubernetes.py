@@ -1,31 +1,33 @@
 """The API server, as Cairn's processes use it.
 
-Configuration and credentials come from the `kubernetes` package (kubeconfig, service account, token
-rotation); requests go through one aiohttp session with orjson, because a boot's cost is the number and
-the price of its API writes. Bodies are plain dictionaries; the models of `cairn_crds` give them meaning.
+Credentials are `credentials.py`'s; requests go through one aiohttp session with orjson, because a boot's cost
+is the number and the price of its API writes. Bodies are plain dictionaries; the models of `cairn_crds` give
+them meaning.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import kopf
 import orjson
-from kubernetes.aio import config as kubernetes_config
-from kubernetes.aio.client.configuration import Configuration
 
 from cairn_crds import Resource
+from cairn_runtime.credentials import load_credentials
 from cairn_runtime.metrics import KUBERNETES_REQUESTS
 from cairn_runtime.settings import KubernetesSettings
 
 Body = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-PAGE_SIZE = 5000
+TOKEN_SECONDS = 60.0
+"""A pod's token is replaced in its file long before it ends; the file is read this often."""
 
 
 class KubernetesError(Exception):
@@ -57,6 +59,10 @@ class Forbidden(KubernetesError):
     """The process' role does not allow it."""
 
 
+class Unauthorized(Forbidden):
+    """The API server does not know the credentials, or no longer."""
+
+
 class ApiServerUnavailable(KubernetesError):
     """No answer, or "try later"; `delay` is how many seconds the server asks to wait."""
 
@@ -70,30 +76,26 @@ class Kubernetes:
 
     def __init__(self, settings: KubernetesSettings) -> None:
         self._settings = settings
-        self.configuration = Configuration()
+        self._authorization: dict[str, str] = {}
+        self._logged_in_at = 0.0
         self._session: aiohttp.ClientSession | None = None
-        self._ssl: ssl.SSLContext | None = None
 
     async def open(self) -> None:
-        """Load the credentials and make the session. Raises ConfigException where there are none."""
-        path, context = self._settings.kubeconfig, self._settings.context
-        if path or context:
-            await kubernetes_config.load_kube_config(
-                str(path) if path else None, context=context, client_configuration=self.configuration
-            )
-        else:
-            try:
-                kubernetes_config.load_incluster_config(client_configuration=self.configuration)
-            except kubernetes_config.ConfigException:
-                await kubernetes_config.load_kube_config(client_configuration=self.configuration)
-        self._ssl = _ssl_context(self.configuration)
+        """Load the credentials and make the session. Raises NoCredentials."""
+        info = await self.login()
         self._session = aiohttp.ClientSession(
-            base_url=self.configuration.host.rstrip("/") + "/",
+            base_url=info.server.rstrip("/") + "/",
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout_seconds),
-            connector=aiohttp.TCPConnector(ssl=self._ssl, limit=64),
-            json_serialize=lambda body: orjson.dumps(body).decode(),
+            connector=aiohttp.TCPConnector(ssl=_ssl_context(info), limit=64),
             headers={"User-Agent": "cairn"},
         )
+
+    async def login(self) -> kopf.ConnectionInfo:
+        """The credentials as they are now; later requests use them. Raises NoCredentials."""
+        info = await load_credentials(self._settings)
+        self._authorization = info.as_http_headers()
+        self._logged_in_at = time.monotonic()
+        return info
 
     @property
     def is_open(self) -> bool:
@@ -167,10 +169,9 @@ class Kubernetes:
             yield response.content
 
     async def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
-        if token := await self.configuration.get_api_key_with_prefix("BearerToken", "authorization"):
-            headers["Authorization"] = token
-        return headers
+        if time.monotonic() - self._logged_in_at > TOKEN_SECONDS:
+            await self.login()
+        return {"Accept": "application/json", **self._authorization}
 
     async def request(
         self,
@@ -181,7 +182,16 @@ class Kubernetes:
         params: dict[str, str] | None = None,
         form: str = "application/json",
     ) -> Body:
-        """One request; a typed error for every refusal."""
+        """One request; a typed error for every refusal. Credentials that have run out are read anew, once."""
+        try:
+            return await self._send(method, path, body, params, form)
+        except Unauthorized:
+            await self.login()
+            return await self._send(method, path, body, params, form)
+
+    async def _send(
+        self, method: str, path: str, body: Any, params: dict[str, str] | None, form: str
+    ) -> Body:
         if self._session is None:
             raise RuntimeError("Kubernetes.open() has not been awaited")
         headers = await self._headers()
@@ -219,20 +229,15 @@ def _error(response: aiohttp.ClientResponse, raw: bytes) -> KubernetesError:
     if status == 429 or status >= 500:
         after = response.headers.get("Retry-After", "")
         return ApiServerUnavailable(status, reason, message, float(after) if after.isdigit() else None)
-    known = {404: NotFound, 403: Forbidden, 401: Forbidden, 422: Invalid, 400: Invalid}
+    known = {404: NotFound, 403: Forbidden, 401: Unauthorized, 422: Invalid, 400: Invalid}
     return known.get(status, KubernetesError)(status, reason, message)
 
 
-def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+def _ssl_context(info: kopf.ConnectionInfo) -> ssl.SSLContext:
+    context = info.as_ssl_context()
     # Debian's kubernetes and older clusters make certificates without the extensions that
     # VERIFY_X509_STRICT (Python 3.13's default) wants.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not configuration.verify_ssl:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
     return context
 
 

@@ -79,16 +79,7 @@ class Watches:
                 self._listed.set()
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
-        configuration = self._kubernetes.configuration
-        bearer = await configuration.get_api_key_with_prefix("BearerToken", "authorization")
-        return kopf.ConnectionInfo(
-            server=configuration.host,
-            ca_path=configuration.ssl_ca_cert,
-            insecure=not configuration.verify_ssl,
-            certificate_path=configuration.cert_file,
-            private_key_path=configuration.key_file,
-            token=bearer.removeprefix("Bearer ") if bearer else None,
-        )
+        return await self._kubernetes.login()
 
     async def start(self, stop: asyncio.Event) -> None:
         """List every kind once, then watch. Raises KubernetesError where the first lists fail.

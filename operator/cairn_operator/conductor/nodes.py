@@ -59,7 +59,7 @@ class NodeWatchdog:
             type="Up",
             status=ConditionStatus.FALSE,
             reason="NoHeartbeat",
-            message=f"Not heard of for {self._down_seconds:.0f} s: is its agent running? Its guests may well be.",
+            message=f"Silent for {self._down_seconds:.0f} s: is its agent running? Its guests may well be.",
         )
         others = [condition for condition in node.status.conditions if condition.type != "Up"]
         conditions = merge_conditions(node.status.conditions, [*others, down], datetime.now(UTC))
