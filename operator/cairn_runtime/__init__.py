@@ -14,8 +14,8 @@ process  → start, signals, graceful end
 
 import sys
 
-# kopf imports the `kubernetes` package where there is one, only to recognise its model classes, which Cairn does
-# not use: 18 MB in every process. It does without when the import fails, so it is made to fail, this once.
+# kopf imports the `kubernetes` package where there is one, only to recognise its model classes, which Cairn
+# does not use: 11 MB in every process. It does without when the import fails, so it is made to fail, once.
 if "kopf" not in sys.modules and "kubernetes" not in sys.modules:
     sys.modules["kubernetes"] = None  # type: ignore[assignment]
     import kopf as _kopf  # noqa: F401

@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> int:
         "burst": lambda b, folder: boots.at_once(b, folder, hosts=10, count=100),
         "large": lambda b, folder: boots.at_once(b, folder, hosts=100, count=1000, agents=2),
         "writes": boots.counted_writes,
+        "soak": boots.soak,
     }
     RESULTS.mkdir(exist_ok=True)
     for name in wanted:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from support.cloud import Cloud, running_cloud
 PROJECT = "bench"
 CREATORS = 16
 WAIT_SECONDS = 600.0
+WARM_WAVES = 5
 
 
 @dataclass
@@ -55,6 +58,61 @@ def counted_writes(binaries: Binaries, folder: Path, count: int = 100) -> BootRe
     return _run(binaries, folder, hosts=10, agents=2, count=count, creators=CREATORS, audit=True)
 
 
+@dataclass
+class SoakResult:
+    """Memory over many cycles of create and delete, in MiB by process."""
+
+    cycles: int
+    seconds: float
+    rss_mib_after_first_wave: dict[str, float]
+    rss_mib_after_last_wave: dict[str, float]
+    growth_mib: dict[str, float]
+
+
+def soak(binaries: Binaries, folder: Path, cycles: int = 10_000, wave: int = 100) -> SoakResult:
+    """Create and delete, `wave` at a time, `cycles` in all, on 10 hosts: does anything grow?"""
+    with _cloud(binaries, folder, hosts=10, agents=1) as (plane, cloud):
+        return asyncio.run(_soak(plane, cloud, cycles, wave))
+
+
+async def _soak(plane: RunningControlPlane, cloud: Cloud, cycles: int, wave: int) -> SoakResult:
+    kubernetes = Kubernetes(KubernetesSettings(kubeconfig=plane.kubeconfig, timeout_seconds=60))
+    await kubernetes.open()
+    began, first, last = time.perf_counter(), {}, {}
+    try:
+        async with InstanceWatch(kubernetes, PROJECT) as watch:
+            for number in range(cycles // wave):
+                names = [f"w{number:04}-{index:03}" for index in range(wave)]
+                await _boot_all(kubernetes, watch, names, CREATORS)
+                await _delete_all(kubernetes, watch, names, CREATORS)
+                last = {process.spec.name: round(rss_mib(process.pid), 1) for process in cloud.processes}
+                # What the first waves fill (caches, pools, compiled statements) is not growth.
+                first = last if number < WARM_WAVES else first
+    finally:
+        await kubernetes.close()
+    growth = {name: round(last[name] - first[name], 1) for name in last}
+    return SoakResult(cycles, time.perf_counter() - began, first, last, growth)
+
+
+@contextmanager
+def _cloud(
+    binaries: Binaries, folder: Path, *, hosts: int, agents: int, audit: bool = False
+) -> Iterator[tuple[RunningControlPlane, Cloud]]:
+    """A cloud whose hosts have all reported."""
+    settings: dict[str, dict[str, object]] = {
+        "agent": {"agent__concurrency": 64, "agent__heartbeat_seconds": 10},
+    }
+    with (
+        running_control_plane(folder / "plane", binaries, audit=audit) as plane,
+        running_cloud(
+            plane, folder / "cairn", nodes=hosts, nodes_per_agent=-(-hosts // agents), settings=settings
+        ) as cloud,
+    ):
+        cloud.project(PROJECT)
+        cloud.wait("hosts up", lambda: _hosts_up(cloud) == hosts, 120)
+        yield plane, cloud
+
+
 def _run(
     binaries: Binaries,
     folder: Path,
@@ -65,18 +123,7 @@ def _run(
     creators: int,
     audit: bool = False,
 ) -> BootResult:
-    per_agent = -(-hosts // agents)
-    settings: dict[str, dict[str, object]] = {
-        "agent": {"agent__concurrency": 64, "agent__heartbeat_seconds": 10},
-    }
-    with (
-        running_control_plane(folder / "plane", binaries, audit=audit) as plane,
-        running_cloud(
-            plane, folder / "cairn", nodes=hosts, nodes_per_agent=per_agent, settings=settings
-        ) as cloud,
-    ):
-        cloud.project(PROJECT)
-        cloud.wait("hosts up", lambda: _hosts_up(cloud) == hosts, 60)
+    with _cloud(binaries, folder, hosts=hosts, agents=agents, audit=audit) as (plane, cloud):
         return asyncio.run(_measure(plane, cloud, hosts, count, creators, audit=audit))
 
 
