@@ -18,6 +18,7 @@ from cairn_crds.conditions import find_condition
 from cairn_database import (
     AddressesExhausted,
     AddressInUse,
+    InstanceRecord,
     MacInUse,
     NameTaken,
     NetworkNotFound,
@@ -71,8 +72,18 @@ async def find_row(scope: Scope) -> bool:
             scope.instance = None
             scope.after(SUCCESSOR_LOOK_AGAIN)
             return True
-        scope.record = await instances.rebind(scope.env.db, namespace, name, instance.metadata.uid)
+        scope.record = await _bind(scope, record, instance, generation=0)
     return instance is not None or scope.record is not None
+
+
+async def _bind(scope: Scope, record: InstanceRecord, instance: Instance, generation: int) -> InstanceRecord:
+    """The row belongs to this resource from now on, and has seen it up to `generation`.
+
+    Every resource counts its generations from 1. The uid comes last: until it is there this is done again.
+    """
+    request = {**record.request, "generation": generation}
+    await instances.update_request(scope.env.db, record.id, record.version, request=request)
+    return await instances.rebind(scope.env.db, record.namespace, record.name, instance.metadata.uid)
 
 
 async def restore_resource(scope: Scope) -> bool:
@@ -89,10 +100,13 @@ async def restore_resource(scope: Scope) -> bool:
         body = await scope.env.kubernetes.create(Instance, wanted.manifest())
     except AlreadyExists:
         body = await scope.env.kubernetes.get(Instance, record.name, record.namespace)
+        scope.env.instances.put(body)
+        scope.after(0)
+        return False
     scope.env.instances.put(body)
     restored: Instance = Instance.from_api(body)
     scope.instance = restored
-    scope.record = await instances.rebind(scope.env.db, record.namespace, record.name, restored.metadata.uid)
+    scope.record = await _bind(scope, record, restored, generation=restored.metadata.generation)
     metrics.REPAIRS.labels("instance").inc()
     log.warning("instance.restored", instance_id=record.id, namespace=record.namespace, name=record.name)
     scope.env.events.normal(restored, "Restored", f"The resource was lost; made again from row {record.id}.")
