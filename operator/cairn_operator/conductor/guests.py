@@ -52,7 +52,7 @@ async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) ->
     guest = scope.guest
     if guest is None or guest.metadata.deletion_timestamp is not None:
         try:
-            body = await scope.env.kubernetes.create(Guest, wanted.manifest())
+            body = await scope.env.kubernetes.create(Guest, as_recorded(wanted, record).manifest())
         except AlreadyExists:
             body = await scope.env.kubernetes.get(Guest, name, namespace)
             scope.env.guests.put(body)
@@ -63,12 +63,28 @@ async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) ->
             log.warning("guest.restored", host=record.host)
         scope.env.guests.put(body)
         return
+    if guest.spec.launched and not absent and guest.status.spec_generation == 0:
+        return  # the host has not taken its machine in again: only then can it be asked for a change
     patch = merge_diff(guest.spec.to_api(), wanted.spec.to_api())
     patch.pop("launched", None)  # says what was so when the Guest was made
     if not patch:
         return
     versioned = {"metadata": {"resourceVersion": guest.metadata.resource_version}, "spec": patch}
     scope.env.guests.put(await scope.env.kubernetes.patch(Guest, name, namespace, versioned))
+
+
+def as_recorded(wanted: Guest, record: InstanceRecord) -> Guest:
+    """The Guest to make anew for a machine that there is: without the change that is under way.
+
+    The host takes such a machine as it is, and reports what it was told as reached.
+    """
+    if not wanted.spec.launched or wanted.spec.absent or record.vm_state not in DESIRED:
+        return wanted
+    recorded = {
+        "power_state": DESIRED[record.vm_state],
+        "reboot": wanted.spec.reboot.model_copy(update={"generation": record.reboot_generation}),
+    }
+    return wanted.model_copy(update={"spec": wanted.spec.model_copy(update=recorded)})
 
 
 async def remove_guest(scope: Scope) -> bool:
