@@ -511,14 +511,16 @@ async def retry(
     flavor: Json,
     image: Json,
     key_pair: KeyPairRecord | None = None,
+    group_id: str | None = None,
     availability_zone: str | None = None,
     hints: Json | None = None,
     request_id: str | None = None,
 ) -> InstanceRecord:
     """In error without a host, and the input was mended: building/scheduling again with the new input.
 
-    The quota difference is taken or given back. Raises QuotaExceeded, ProjectDisabled, ProjectNotFound,
-    InstanceNotFound, ConcurrentUpdate (also when it is not in error, or has a host).
+    The quota difference is taken or given back, and the server group changed where `group_id` is another.
+    Raises QuotaExceeded, ProjectDisabled, ProjectNotFound, ServerGroupNotFound, InstanceNotFound,
+    ConcurrentUpdate (also when it is not in error, or has a host).
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
@@ -531,6 +533,11 @@ async def retry(
         quotas.take(
             conn, record.project, quotas.Demand(0, vcpus - record.vcpus, memory_mib - record.memory_mib)
         )
+        if group_id != record.group_id:
+            if record.group_id is not None:
+                quotas.leave_group(conn, record.group_id)
+            if group_id is not None:
+                quotas.join_group(conn, record.project, group_id)
         moment = now()
         return compare_and_set(
             conn,
@@ -543,6 +550,7 @@ async def retry(
             flavor=flavor,
             image=image,
             key_pair=key_pair,
+            group_id=group_id,
             availability_zone=availability_zone,
             hints=hints or {},
             attempts=0,

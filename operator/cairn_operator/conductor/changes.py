@@ -8,9 +8,9 @@ import structlog
 
 from cairn_crds import Instance
 from cairn_crds.instance import DesiredPower
-from cairn_database import InstanceRecord, QuotaExceeded, VmState, instances
+from cairn_database import InstanceRecord, QuotaExceeded, ServerGroupNotFound, VmState, catalog, instances
 from cairn_operator.conductor.power import ACTIONS, DESIRED, power_task, reboot_task
-from cairn_operator.conductor.resolve import Refusal, frozen_changes, resolve
+from cairn_operator.conductor.resolve import Refusal, ResolvedRequest, frozen_changes, resolve
 from cairn_operator.conductor.scope import Scope
 
 log = structlog.get_logger()
@@ -130,6 +130,16 @@ def _has_more_room(scope: Scope, record: InstanceRecord) -> bool:
     return record.fault_code == CONFLICT and env.freed_at > record.updated_at
 
 
+async def group_id(scope: Scope, resolved: ResolvedRequest) -> str | None:
+    """The id of the ServerGroup that the request names. Raises ServerGroupNotFound before SQL has it."""
+    if resolved.group is None:
+        return None
+    group = await catalog.get_server_group(scope.env.db, scope.key[0], resolved.group)
+    if group is None:
+        raise ServerGroupNotFound(resolved.group)
+    return group.id
+
+
 async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -> bool:
     """In error before any machine was made: mended input, or new hosts, start it anew."""
     try:
@@ -149,11 +159,12 @@ async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -
             flavor=resolved.flavor,
             image=resolved.image,
             key_pair=resolved.key_pair,
+            group_id=await group_id(scope, resolved),
             availability_zone=instance.spec.availability_zone,
             hints=instance.spec.scheduler_hints.to_api(),
         )
-    except QuotaExceeded as error:
-        scope.refusal = Refusal("QuotaExceeded", str(error))
+    except (QuotaExceeded, ServerGroupNotFound) as error:
+        scope.refusal = Refusal(type(error).__name__, str(error))
         return True
     scope.env.blocked.discard(scope.key)
     scope.env.events.normal(instance, "Retrying", "The cause of the failure has changed: building again.")

@@ -30,13 +30,12 @@ from cairn_database import (
     TaskState,
     VmState,
     addresses,
-    catalog,
     instances,
 )
 from cairn_database.addresses import InterfaceWant
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor import metrics
-from cairn_operator.conductor.changes import apply_edits
+from cairn_operator.conductor.changes import apply_edits, group_id
 from cairn_operator.conductor.guests import keep_guest, remove_guest, take_outcome
 from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.projection import View, is_passing, project
@@ -192,12 +191,6 @@ async def _protect(scope: Scope) -> None:
 async def _new_instance(scope: Scope, resolved: ResolvedRequest) -> NewInstance:
     namespace, name = scope.key
     assert scope.instance is not None  # noqa: S101 - register() has checked
-    group_id = None
-    if resolved.group:
-        group = await catalog.get_server_group(scope.env.db, namespace, resolved.group)
-        if group is None:
-            raise ServerGroupNotFound(resolved.group)
-        group_id = group.id
     spec = scope.instance.spec
     return NewInstance(
         id=scope.instance.metadata.uid,
@@ -209,7 +202,7 @@ async def _new_instance(scope: Scope, resolved: ResolvedRequest) -> NewInstance:
         flavor=resolved.flavor,
         image=resolved.image,
         key_pair=resolved.key_pair,
-        group_id=group_id,
+        group_id=await group_id(scope, resolved),
         availability_zone=spec.availability_zone,
         hints=spec.scheduler_hints.to_api(),
         reboot_generation=spec.reboot.generation,

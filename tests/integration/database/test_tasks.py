@@ -10,12 +10,14 @@ import pytest
 
 from cairn_crds.instance import PowerState
 from cairn_crds.project import ProjectSpec
+from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
 from cairn_database import (
     ConcurrentUpdate,
     Database,
     InstanceNotFound,
     InstanceRecord,
     QuotaExceeded,
+    ServerGroupNotFound,
     TaskState,
     VmState,
     catalog,
@@ -283,6 +285,22 @@ async def test_mended_input_is_scheduled_again_and_pays_the_quota_difference(db:
     assert (await quotas.report(db, "blue")).cores.in_use == 1
     await assert_consistent(db)
     assert [action.action for action in await history.list_actions(db, record.id)] == ["create"] * 3
+
+
+async def test_mended_input_may_name_another_group(db: Database) -> None:
+    await make_cloud(db)
+    spec = ServerGroupSpec(policy=GroupPolicy.AFFINITY)
+    for name in ("old", "new"):
+        await catalog.upsert_server_group(db, "blue", name, spec, group_id=f"group-{name}")
+    record = await instances.register(db, new(group_id="group-old"))
+    failed = await claims.place_failed(db, record.id, record.version, "no")
+    mended: dict[str, Any] = {"request": {}, "flavor": SMALL, "image": IMAGE}
+    with pytest.raises(ServerGroupNotFound):
+        await instances.retry(db, record.id, failed.version, group_id="group-none", **mended)
+    again = await instances.retry(db, record.id, failed.version, group_id="group-new", **mended)
+    members = {group.name: group.members for group in await catalog.list_server_groups(db)}
+    assert (again.group_id, members) == ("group-new", {"old": 0, "new": 1})
+    await assert_consistent(db)
 
 
 async def test_only_an_error_without_a_host_is_tried_again(db: Database) -> None:
