@@ -29,7 +29,7 @@ from cairn_agent.converge import (
     power_calls,
 )
 from cairn_agent.drivers.api import Driver, DriverError, MachineState, Step
-from cairn_agent.metrics import DRIVER_FAILURES, timed
+from cairn_agent.metrics import DRIVER_FAILURES, timed, timed_steps
 from cairn_agent.settings import AgentSettings
 from cairn_crds import Guest, GuestStatus
 from cairn_crds.guest import GuestFault, GuestPhase
@@ -126,6 +126,7 @@ class GuestReconciler:
         changed, ended = asyncio.Event(), asyncio.Event()
 
         async def report(step: Step) -> None:
+            begin(step)
             current[:] = [step]
             changed.set()
 
@@ -143,7 +144,8 @@ class GuestReconciler:
 
         writer = asyncio.create_task(write_slow_steps())
         try:
-            yield report
+            with timed_steps() as begin:
+                yield report
         finally:
             # A write under way is awaited, not cancelled: it must not reach the server after the last word.
             ended.set()
