@@ -33,7 +33,7 @@ console = Console(highlight=False, width=150)
 
 def main(arguments: list[str]) -> int:
     """Run what is asked for, or everything but the long ones."""
-    wanted = arguments or ["single", "burst", "large", "writes", "scheduler"]
+    wanted = arguments or ["single", "burst", "large", "writes", "scheduler", "qemu"]
     binaries = find_binaries(console.print)
     runs: dict[str, Callable[[Binaries, Path], Any]] = {
         "single": boots.one_by_one,
@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
         "large": lambda b, folder: boots.at_once(b, folder, hosts=100, count=1000, agents=2),
         "writes": boots.counted_writes,
         "soak": boots.soak,
+        "qemu": lambda _b, _folder: _real_guests(),
     }
     RESULTS.mkdir(exist_ok=True)
     for name in wanted:
@@ -58,6 +59,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _real_guests() -> Any:
+    from benchmarks import qemu
+
+    return qemu.real_guests()
+
+
 def _print(name: str, result: dict[str, Any]) -> None:
     table = Table("figure", "Cairn", "Nova", "ratio", box=None)
     nova = NOVA.get(name, {})
@@ -65,7 +72,7 @@ def _print(name: str, result: dict[str, Any]) -> None:
         if isinstance(value, dict):
             for inner, number in value.items():
                 table.add_row(f"{key}: {inner}", f"{number:g}")
-            if value:
+            if value and key != "phases":
                 table.add_row(f"{key}: sum", f"{sum(value.values()):.2f}")
         elif key in nova:
             table.add_row(key, f"{value:.3f}", f"{nova[key]:g}", f"{nova[key] / value:.1f}x")

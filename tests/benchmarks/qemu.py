@@ -1,25 +1,23 @@
 """Real guests: how much longer than the guest's own boot it takes from `kubectl apply` to its userspace.
 
-One `cairn up` in a folder of its own. Each instance is created through the API, and its console log is watched
-for the first line of its userspace; then the very same machine is stopped and started by libvirt alone, from
-the start call to the same line. What is between the two is Cairn's.
+One `cairn up` in a folder of its own. Each instance is created through the API, and its console log is
+watched for the first line of its userspace; then the very same machine is stopped and started by libvirt
+alone, from the start call to the same line. What is between the two is Cairn's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import libvirt
 
 from benchmarks.measure import InstanceWatch, percentile
 from cairn_crds import API_VERSION, Instance
-from cairn_local.control_plane.binaries import Binaries
-from cairn_local.stack import Stack
 from cairn_runtime.kubernetes import Kubernetes
 from cairn_runtime.settings import KubernetesSettings
 from e2e.machine_cloud import BOOT_SECONDS, NAMESPACE, MachineCloud, machine_cloud
@@ -52,7 +50,7 @@ class QemuResult:
     """Mean times of parts of a boot; the driver's are inside of "spawn"."""
 
 
-def real_guests(_binaries: Binaries, _folder: Path, count: int = 5) -> QemuResult:
+def real_guests(count: int = 5) -> QemuResult:
     """`count` instances, one after the other."""
     with machine_cloud() as cloud:
         cloud.cairn("up")
@@ -129,19 +127,19 @@ async def _banner(cloud: MachineCloud, instance_id: str, count: int) -> float:
     """When the guest's userspace had come up `count` times."""
     log = cloud.home.instances / instance_id / "console.log"
     async with asyncio.timeout(BOOT_SECONDS):
-        while not log.exists() or log.read_bytes().count(BANNER) < count:
+        while True:
+            if log.exists() and log.read_bytes().count(BANNER) >= count:
+                return time.perf_counter()
             await asyncio.sleep(POLL_SECONDS)
-    return time.perf_counter()
 
 
 def _phase_times(cloud: MachineCloud) -> dict[tuple[str, str], tuple[float, float]]:
     """Sum and count of what the conductor and the agent measure themselves."""
-    stack = Stack.__new__(Stack)  # only its ports
-    stack.data_dir = cloud.home.stack
+    ports = json.loads((cloud.home.stack / "ports.json").read_text())
     found: dict[tuple[str, str], dict[str, float]] = {}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for process in ("conductor", "agent"):
-        with opener.open(f"http://127.0.0.1:{stack.port(process)}/metrics", timeout=10) as answer:
+        with opener.open(f"http://127.0.0.1:{ports[process]}/metrics", timeout=10) as answer:
             for family, part, label, value in SAMPLE.findall(answer.read().decode()):
                 if family in FAMILIES:
                     found.setdefault((family, label), {})[part] = float(value)
@@ -155,7 +153,5 @@ def _means(
     for (family, label), (total, count) in after.items():
         earlier_total, earlier_count = before.get((family, label), (0.0, 0.0))
         if count > earlier_count:
-            means[FAMILIES[family] + label] = round(
-                (total - earlier_total) / (count - earlier_count), 4
-            )
+            means[FAMILIES[family] + label] = round((total - earlier_total) / (count - earlier_count), 4)
     return means
