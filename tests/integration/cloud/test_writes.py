@@ -1,0 +1,111 @@
+"""How often Cairn writes to the API server: what a boot, a delete and an idle cloud may cost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cairn_local.control_plane.audit import AuditedWrite
+from integration.cloud.cairn import Cairn, Tenant
+from integration.cloud.laboratory import Laboratory
+
+SETTLED_SECONDS = 1.0
+"""Long enough for a write that should not be, which is what these tests look for."""
+
+
+def writes_about(cairn: Cairn, mark: int, instance_ids: set[str], namespace: str) -> list[AuditedWrite]:
+    """Cairn's own writes to anything of these instances; events left out."""
+    return [
+        write
+        for write in cairn.plane.writes_since(mark)
+        if write.user.startswith("system:serviceaccount:cairn-")
+        and (write.namespace == namespace or write.name in instance_ids)
+        and write.resource != "events"
+    ]
+
+
+def events_of(cairn: Cairn, mark: int, namespace: str) -> list[AuditedWrite]:
+    return [
+        write
+        for write in cairn.plane.writes_since(mark)
+        if write.resource == "events" and write.namespace == namespace
+    ]
+
+
+@pytest.fixture
+def quiet(cairn: Cairn, laboratory: Laboratory, tenant: Tenant) -> Tenant:
+    """A project after everything that its making wrote."""
+    time.sleep(SETTLED_SECONDS)
+    return tenant
+
+
+def test_a_boot_costs_four_writes_and_two_events(cairn: Cairn, quiet: Tenant) -> None:
+    mark = cairn.plane.mark()
+    instance_id = quiet.boot(availabilityZone="quick")
+    quiet.told("Launched")
+    time.sleep(SETTLED_SECONDS)
+    written = writes_about(cairn, mark, {instance_id}, quiet.namespace)
+    assert [(write.verb, write.resource) for write in written] == [
+        ("patch", "instances"),
+        ("create", "guests"),
+        ("patch", "guests/status"),
+        ("patch", "instances/status"),
+    ]
+    assert len(events_of(cairn, mark, quiet.namespace)) == 2
+
+
+def test_a_delete_costs_three_writes(cairn: Cairn, quiet: Tenant) -> None:
+    instance_id = quiet.boot(availabilityZone="quick")
+    time.sleep(SETTLED_SECONDS)
+    mark = cairn.plane.mark()
+    quiet.delete()
+    quiet.gone()
+    time.sleep(SETTLED_SECONDS)
+    written = writes_about(cairn, mark, {instance_id}, quiet.namespace)
+    assert [(write.verb, write.resource) for write in written] == [
+        ("patch", "guests"),
+        ("delete", "guests"),
+        ("patch", "instances"),
+    ]
+
+
+def test_twenty_boots_and_deletes_at_once_cost_no_more_each(cairn: Cairn, quiet: Tenant) -> None:
+    mark = cairn.plane.mark()
+    names = [f"vm-{number}" for number in range(20)]
+    ids = {quiet.create(name, availabilityZone="quick") for name in names}
+    for name in names:
+        quiet.phase("Active", name)
+    time.sleep(SETTLED_SECONDS)
+    # Passing states are shown where a boot lasts; the cloud shares its machine with other tests.
+    boots = [w for w in writes_about(cairn, mark, ids, quiet.namespace) if w.code < 300]
+    assert sum(write.resource != "instances/status" for write in boots) == 3 * len(names)
+    assert sum(write.resource == "instances/status" for write in boots) <= 2 * len(names)
+
+    mark = cairn.plane.mark()
+    for name in names:
+        quiet.delete(name)
+    for name in names:
+        quiet.gone(name)
+    time.sleep(SETTLED_SECONDS)
+    deletes = [w for w in writes_about(cairn, mark, ids, quiet.namespace) if w.code < 300]
+    assert sum(write.resource != "instances/status" for write in deletes) == 3 * len(names)
+
+
+def test_an_idle_cloud_writes_heartbeats_and_leases_only(cairn: Cairn, quiet: Tenant) -> None:
+    for name in ("one", "two"):
+        quiet.boot(name)
+    quiet.create("lost", flavor="none")
+    quiet.told("FlavorNotFound", "lost")
+    quiet.create("huge", availabilityZone="nowhere")
+    quiet.told("NoValidHost", "huge")
+    time.sleep(SETTLED_SECONDS)
+    mark = cairn.plane.mark()
+    time.sleep(12)
+    idle = [w for w in cairn.plane.writes_since(mark) if w.user.startswith("system:serviceaccount:cairn-")]
+    assert {(write.verb, write.resource) for write in idle} == {
+        ("patch", "leases"),
+        ("patch", "computenodes/status"),
+    }
+    heartbeats = [write.name for write in idle if write.resource == "computenodes/status"]
+    assert 1 <= heartbeats.count("quick") <= 3, "set to one in 5 s in these tests"
