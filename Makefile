@@ -56,7 +56,7 @@ bench: packages-up $(VENV)/ready binaries ## measure; prints tables, writes benc
 	@$(RUN_AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 cloud-image: packages-test $(VENV)/ready ## build a full Debian 12 image with cloud-init and register it
-	@$(RUN_AS_ROOT) $(BIN)/python -m cairn_local.images.debian
+	@$(RUN_AS_ROOT) $(BIN)/cairn cloud-image
 
 .PHONY: binaries manifests lock
 binaries: $(VENV)/ready

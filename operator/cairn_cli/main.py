@@ -13,6 +13,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("cairn_local.commands:down", "stop what `up` started; instances and data stay"),
     "clean": ("cairn_local.commands:clean", "stop everything and remove all of its data"),
     "status": ("cairn_local.commands:status", "what runs on this machine, and whether it is ready"),
+    "cloud-image": (
+        "cairn_local.commands:cloud_image",
+        "build a Debian image with cloud-init, as Image `debian`",
+    ),
     "console": ("cairn_local.access:console", "an instance's console log; -f attaches to its serial console"),
     "ssh": ("cairn_local.access:ssh", "ssh into an instance's guest"),
     "port-forward": ("cairn_local.access:port_forward", "a local port that leads to a guest's port"),

@@ -14,7 +14,6 @@ import termios
 import tty
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cairn_agent.drivers.api import Driver, DriverError
@@ -23,7 +22,7 @@ from cairn_agent.settings import AgentProcessSettings
 from cairn_local.hypervisor.room import HypervisorRoom
 from cairn_local.relay import relay_connections
 from cairn_local.settings import NODE, Home
-from cairn_local.stack import Cluster, KubectlFailed
+from cairn_local.stack import KubectlFailed, kubectl_of
 from cairn_runtime.settings import load_settings
 
 LEAVE = b"\x1d"
@@ -121,15 +120,10 @@ def _ports(text: str) -> tuple[int, int]:
         raise NotReachable(f"{text!r} names no ports: give LOCAL:REMOTE, or one number for both") from None
 
 
-def _cluster(home: Home) -> Cluster:
-    kubectl = shutil.which("kubectl") or home.programs / "kubectl"
-    return Cluster(Path(kubectl), home.kubeconfig, lambda _namespace, _name: home.kubeconfig)
-
-
 def _find(name: str, namespace: str) -> Target:
     home = Home.from_environment()
     try:
-        text = _cluster(home).run("get", "instance", name, "-n", namespace, "-o", "json")
+        text = kubectl_of(home).run("get", "instance", name, "-n", namespace, "-o", "json")
     except (KubectlFailed, OSError) as error:
         raise NotReachable(str(error)) from None
     body: dict[str, Any] = json.loads(text)
@@ -148,7 +142,7 @@ def _find(name: str, namespace: str) -> Target:
 
 def _user(home: Home, image: str) -> str:
     try:
-        body = json.loads(_cluster(home).run("get", "image", image, "-o", "json"))
+        body = json.loads(kubectl_of(home).run("get", "image", image, "-o", "json"))
     except KubectlFailed:
         return "root"
     return str(body["spec"].get("properties", {}).get("os_admin_user", "root"))

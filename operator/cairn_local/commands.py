@@ -16,12 +16,13 @@ from rich.table import Table
 from cairn_local.control_plane.binaries import ControlPlaneUnavailable
 from cairn_local.control_plane.debian import DebianError
 from cairn_local.hypervisor.room import HypervisorRoom, RoomError
+from cairn_local.images import debian
 from cairn_local.images.store import BuildError
-from cairn_local.machine import Machine
+from cairn_local.machine import Machine, image_manifest
 from cairn_local.process import HttpProbe, ProcessFailed
 from cairn_local.progress import Progress
 from cairn_local.settings import CONTEXT_VARIABLE, Home
-from cairn_local.stack import ROOT, KubectlFailed
+from cairn_local.stack import ROOT, KubectlFailed, kubectl_of
 from cairn_local.supervision import SupervisionError, Supervisor
 
 EXAMPLES = ("project.yaml", "flavors.yaml", "network.yaml")
@@ -64,6 +65,28 @@ def up(arguments: list[str]) -> int:
         progress.console.print(f"[red]cairn up failed:[/red] {error}", markup=True)
         return 1
     _say_what_next(machine, progress, changed=changed)
+    return 0
+
+
+def cloud_image(arguments: list[str]) -> int:
+    """Build a full Debian image with cloud-init and make it known as Image `debian`."""
+    argparse.ArgumentParser("cairn cloud-image", description=cloud_image.__doc__).parse_args(arguments)
+    if refused := _not_root("cloud-image"):
+        return refused
+    home, progress = Home.from_environment(), Progress()
+    try:
+        built = debian.ensure_debian_image(progress.say)
+        manifest = image_manifest("debian", built, debian.PROPERTIES)
+        if not home.kubeconfig.exists():
+            progress.say(f"built {built.path}; run `make up` and this again to make it known")
+            return 0
+        kubectl_of(home).run("apply", "-f", "-", stdin=json.dumps(manifest))
+    except EXPECTED as error:
+        progress.console.print(f"[red]cairn cloud-image failed:[/red] {error}", markup=True)
+        return 1
+    progress.say(
+        "Image 'debian' is there; kubectl apply -f examples/debian.yaml boots it (a minute, emulated)"
+    )
     return 0
 
 

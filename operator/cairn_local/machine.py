@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from cairn_local.control_plane.binaries import ExistingCluster, find_control_pla
 from cairn_local.control_plane.kubeconfig import service_account_kubeconfig
 from cairn_local.control_plane.plane import ControlPlane
 from cairn_local.hypervisor.room import HypervisorRoom
-from cairn_local.images.demo import ensure_demo_image
+from cairn_local.images import demo
 from cairn_local.images.store import BuiltImage
 from cairn_local.process import ProcessSpec
 from cairn_local.progress import Progress
@@ -44,7 +45,7 @@ class Machine:
         self.home = home
         self._progress = progress
         home.prepare()
-        self.image: BuiltImage = ensure_demo_image(progress.say)
+        self.image: BuiltImage = demo.ensure_demo_image(progress.say)
         found = find_control_plane(context, progress.say)
         self._plane: ControlPlane | None = None
         if isinstance(found, ExistingCluster):
@@ -85,17 +86,7 @@ class Machine:
 
     def demo_image_manifest(self) -> dict[str, Any]:
         """The Image resource of the demo image."""
-        return {
-            "apiVersion": API_VERSION,
-            "kind": "Image",
-            "metadata": {"name": "demo"},
-            "spec": {
-                "url": f"file://{self.image.path}",
-                "sha256": self.image.sha256,
-                "diskFormat": "qcow2",
-                "properties": {"os_distro": "cairn-demo", "os_admin_user": "root"},
-            },
-        }
+        return image_manifest("demo", self.image, demo.PROPERTIES)
 
     def key_pair_manifest(self) -> dict[str, Any]:
         """The example project's KeyPair; its private half is made here, once."""
@@ -182,3 +173,18 @@ class Machine:
         if not target.exists() or target.read_bytes() != content:
             target.touch(mode=0o600)
             target.write_bytes(content)
+
+
+def image_manifest(name: str, image: BuiltImage, properties: Mapping[str, str]) -> dict[str, Any]:
+    """The Image resource of an image in this machine's cache."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Image",
+        "metadata": {"name": name},
+        "spec": {
+            "url": image.url,
+            "sha256": image.sha256,
+            "diskFormat": "qcow2",
+            "properties": dict(properties),
+        },
+    }

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from cairn_local.install import install_manifests
 from cairn_local.process import HttpProbe, ProcessSpec
+from cairn_local.settings import Home
 from cairn_runtime.settings import LogFormat
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +50,12 @@ class Cluster:
         if done.returncode != 0:
             raise KubectlFailed(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
+
+
+def kubectl_of(home: Home) -> Cluster:
+    """The administrator's way into the cluster that `cairn up` runs, for commands of later."""
+    program = shutil.which("kubectl") or home.programs / "kubectl"
+    return Cluster(Path(program), home.kubeconfig, lambda _namespace, _name: home.kubeconfig)
 
 
 class KubectlFailed(Exception):

@@ -32,8 +32,8 @@ from cairn_local.images.store import (
     require_programs,
 )
 
-PROPERTIES = {"hw_cdrom_bus": "virtio"}
-"""Image properties it needs, for the same reason as the demo image."""
+PROPERTIES = {"hw_cdrom_bus": "virtio", "os_admin_user": "debian"}
+"""Image properties it needs, for the same reason as the demo image; cloud-init makes the user."""
 
 PROGRESS_SECONDS = 15.0
 
