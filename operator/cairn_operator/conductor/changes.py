@@ -47,12 +47,21 @@ def _refuse_frozen(scope: Scope, instance: Instance, record: InstanceRecord) -> 
     if not fields:
         return
     was = record.request["spec"]
-    shown = ", ".join(f"spec.{name} (built with {was.get(name, 'none')!r})" for name in fields)
+    shown = ", ".join(f"spec.{name} (built with {shorten(was.get(name, 'none'))})" for name in fields)
     scope.refusal = Refusal(
         "FieldImmutable",
         f"This cannot change once the instance has been made: {shown}. Set it back, or make another "
         "instance. Everything else in the spec is followed.",
     )
+
+
+SHOWN_CHARACTERS = 60
+
+
+def shorten(value: Any) -> str:
+    """A value as a message shows it; user data may be long, and say more than a message should."""
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "…"
 
 
 async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord) -> None:

@@ -21,6 +21,8 @@ PHASES: dict[VmState, InstancePhase] = {
     VmState.SUSPENDED: InstancePhase.SUSPENDED,
     VmState.ERROR: InstancePhase.ERROR,
 }
+LONGEST_MESSAGE = 4096
+"""What a condition and a fault hold."""
 T, F, U = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
 
@@ -83,7 +85,8 @@ def _phase(record: InstanceRecord) -> InstancePhase:
 def _fault(record: InstanceRecord) -> Fault | None:
     if record.vm_state is not VmState.ERROR or record.fault_message is None:
         return None
-    return Fault(code=record.fault_code or 500, message=record.fault_message, created=record.fault_at)
+    message = record.fault_message[:LONGEST_MESSAGE]
+    return Fault(code=record.fault_code or 500, message=message, created=record.fault_at)
 
 
 def _conditions(view: View) -> list[Condition]:
@@ -92,7 +95,9 @@ def _conditions(view: View) -> list[Condition]:
         if refusal is None:
             return []
         return [
-            Condition(type="Accepted", status=F, reason=refusal.reason, message=refusal.message),
+            Condition(
+                type="Accepted", status=F, reason=refusal.reason, message=refusal.message[:LONGEST_MESSAGE]
+            ),
             Condition(type="Ready", status=F, reason="NotAccepted", message="See condition Accepted."),
         ]
     conditions = [
@@ -102,7 +107,9 @@ def _conditions(view: View) -> list[Condition]:
     ]
     if refusal is not None:
         conditions.append(
-            Condition(type="SpecApplied", status=F, reason=refusal.reason, message=refusal.message)
+            Condition(
+                type="SpecApplied", status=F, reason=refusal.reason, message=refusal.message[:LONGEST_MESSAGE]
+            )
         )
     return conditions
 
@@ -112,7 +119,10 @@ def _scheduled(record: InstanceRecord) -> Condition:
         return Condition(type="Scheduled", status=T, reason="Placed", message=f"On host {record.host}.")
     if record.placement_message:
         return Condition(
-            type="Scheduled", status=F, reason="NoValidHost", message=record.placement_message[:4096]
+            type="Scheduled",
+            status=F,
+            reason="NoValidHost",
+            message=record.placement_message[:LONGEST_MESSAGE],
         )
     return Condition(type="Scheduled", status=U, reason="Waiting", message="Waiting for the scheduler.")
 
@@ -133,7 +143,7 @@ def _ready(record: InstanceRecord, guest: Guest | None) -> Condition:
         )
     else:
         reason, message = record.vm_state.capitalize(), f"The instance is {record.vm_state}."
-    return Condition(type="Ready", status=F, reason=reason[:128], message=message[:4096])
+    return Condition(type="Ready", status=F, reason=reason[:128], message=message[:LONGEST_MESSAGE])
 
 
 def _doing(record: InstanceRecord, guest: Guest | None) -> str:
