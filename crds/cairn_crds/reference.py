@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from cairn_crds import API_VERSION, KINDS, Resource
+from cairn_crds.generated import write_or_check
 from cairn_crds.manifests import crd
 
 HEADER = f"""<!-- Generated from the models in crds/cairn_crds by `make manifests`. Do not edit. -->
@@ -72,18 +72,5 @@ def _type(node: dict[str, Any]) -> str:
     return str(node.get("format", node.get("type", "")))
 
 
-def main(arguments: list[str]) -> int:
-    """`[--check] FILE`."""
-    target = Path(next(argument for argument in arguments if argument != "--check"))
-    text = page()
-    if target.exists() and target.read_text() == text:
-        return 0
-    if "--check" in arguments:
-        sys.stderr.write(f"{target} is stale: run make manifests\n")
-        return 1
-    target.write_text(text)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(sys.argv[1:], page()))

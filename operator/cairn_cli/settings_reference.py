@@ -9,7 +9,6 @@ import enum
 import sys
 import typing
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -18,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from cairn_agent.settings import AgentProcessSettings
 from cairn_cli.database import DatabaseCommandSettings
+from cairn_crds.generated import write_or_check
 from cairn_gateway.settings import GatewayProcessSettings
 from cairn_operator.conductor.settings import ConductorProcessSettings
 from cairn_operator.scheduler.app import SchedulerProcessSettings
@@ -170,18 +170,5 @@ def _default(field: FieldInfo) -> str:
     return f"`{shown}`" if len(shown) <= LONGEST_DEFAULT else shown
 
 
-def main(arguments: list[str]) -> int:
-    """`[--check] FILE`."""
-    target = Path(next(argument for argument in arguments if argument != "--check"))
-    text = page()
-    if target.exists() and target.read_text() == text:
-        return 0
-    if "--check" in arguments:
-        sys.stderr.write(f"{target} is stale: run make manifests\n")
-        return 1
-    target.write_text(text)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(sys.argv[1:], page()))

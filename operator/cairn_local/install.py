@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from cairn_runtime.kubernetes import MERGE_PATCH, AlreadyExists, Kubernetes, NotFound
+from cairn_runtime.ensure import ensure
+from cairn_runtime.kubernetes import Kubernetes
 from cairn_runtime.settings import KubernetesSettings
 
 ESTABLISHED_SECONDS = 60.0
@@ -26,7 +27,6 @@ COLLECTIONS = {
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
 }
-UNKNOWN_TO_OLD_SERVERS = "x-kubernetes-validations"
 
 
 def install_manifests(kubeconfig: Path, crds: Path, others: Iterable[Path]) -> None:
@@ -42,45 +42,20 @@ async def _install(
     kubernetes = Kubernetes(KubernetesSettings(kubeconfig=kubeconfig, timeout_seconds=60))
     await kubernetes.open()
     try:
-        await asyncio.gather(*(ensure(kubernetes, body) for body in definitions))
+        await asyncio.gather(*(ensure(kubernetes, _collection(body), body) for body in definitions))
         for body in objects:
-            await ensure(kubernetes, body)
+            await ensure(kubernetes, _collection(body), body)
         await asyncio.gather(*(_established(kubernetes, body) for body in definitions))
     finally:
         await kubernetes.close()
 
 
-async def ensure(kubernetes: Kubernetes, body: dict[str, Any]) -> None:
-    """Make the object, or bring what `body` says of it into line."""
-    collection = COLLECTIONS[body["kind"]].format(namespace=body["metadata"].get("namespace"))
-    path = f"{collection}/{body['metadata']['name']}"
-    try:
-        found = await kubernetes.request("GET", path)
-    except NotFound:
-        try:
-            await kubernetes.request("POST", collection, body)
-            return
-        except AlreadyExists:
-            found = await kubernetes.request("GET", path)
-    if not contains(found, body):
-        await kubernetes.request("PATCH", path, body, form=MERGE_PATCH)
-
-
-def contains(found: Any, wanted: Any) -> bool:
-    """Whether everything `wanted` says is so in `found`; what the server added does not matter."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        return all(
-            (name == UNKNOWN_TO_OLD_SERVERS and name not in found)
-            or (name in found and contains(found[name], value))
-            for name, value in wanted.items()
-        )
-    if isinstance(wanted, list) and isinstance(found, list):
-        return len(found) == len(wanted) and all(map(contains, found, wanted))
-    return bool(found == wanted)
+def _collection(body: dict[str, Any]) -> str:
+    return COLLECTIONS[body["kind"]].format(namespace=body["metadata"].get("namespace"))
 
 
 async def _established(kubernetes: Kubernetes, body: dict[str, Any]) -> None:
-    path = f"{COLLECTIONS[body['kind']]}/{body['metadata']['name']}"
+    path = f"{_collection(body)}/{body['metadata']['name']}"
     async with asyncio.timeout(ESTABLISHED_SECONDS):
         while True:
             found = await kubernetes.request("GET", path)

@@ -13,7 +13,7 @@ from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 from cairn_operator.mirrors.objects import (
     RBAC,
     binding,
-    ensure,
+    ensure_managed,
     ensure_namespace,
     remove,
     remove_namespace,
@@ -37,21 +37,25 @@ async def _enrol(context: MirrorContext, name: str) -> None:
     kubernetes, namespace = context.kubernetes, node_namespace(name)
     subject = [{"kind": "ServiceAccount", "name": AGENT, "namespace": namespace}]
     await ensure_namespace(kubernetes, namespace, {f"{GROUP}/node": name})
-    await ensure(kubernetes, f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": AGENT}})
+    await ensure_managed(
+        kubernetes, f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": AGENT}}
+    )
     guests = [
         {"apiGroups": [GROUP], "resources": ["guests"], "verbs": ["get", "list", "watch", "delete"]},
         {"apiGroups": [GROUP], "resources": ["guests/status"], "verbs": ["patch"]},
     ]
     roles = f"{RBAC}/namespaces/{namespace}"
-    await ensure(kubernetes, f"{roles}/roles", {"metadata": {"name": AGENT}, "rules": guests})
-    await ensure(kubernetes, f"{roles}/rolebindings", binding(AGENT, "Role", AGENT, subject))
+    await ensure_managed(kubernetes, f"{roles}/roles", {"metadata": {"name": AGENT}, "rules": guests})
+    await ensure_managed(kubernetes, f"{roles}/rolebindings", binding(AGENT, "Role", AGENT, subject))
     own_node = [
         {"apiGroups": [GROUP], "resources": [resource], "resourceNames": [name], "verbs": [verb]}
         for resource, verb in (("computenodes", "get"), ("computenodes/status", "patch"))
     ]
     cluster_role = _cluster_role(name)
-    await ensure(kubernetes, f"{RBAC}/clusterroles", {"metadata": {"name": cluster_role}, "rules": own_node})
-    await ensure(
+    await ensure_managed(
+        kubernetes, f"{RBAC}/clusterroles", {"metadata": {"name": cluster_role}, "rules": own_node}
+    )
+    await ensure_managed(
         kubernetes,
         f"{RBAC}/clusterrolebindings",
         binding(cluster_role, "ClusterRole", cluster_role, subject),

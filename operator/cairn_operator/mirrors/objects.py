@@ -4,38 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from cairn_runtime.kubernetes import MERGE_PATCH, AlreadyExists, Kubernetes, NotFound
+from cairn_runtime.ensure import ensure
+from cairn_runtime.kubernetes import AlreadyExists, Kubernetes, NotFound
 
 MANAGED = {"app.kubernetes.io/managed-by": "cairn"}
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
-async def ensure(kubernetes: Kubernetes, collection: str, body: dict[str, Any]) -> None:
-    """Make the object, or bring what `body` names into line."""
-    name = body["metadata"]["name"]
-    body = {
-        **body,
-        "metadata": {**body["metadata"], "labels": {**MANAGED, **body["metadata"].get("labels", {})}},
-    }
-    try:
-        found = await kubernetes.request("GET", f"{collection}/{name}")
-    except NotFound:
-        try:
-            await kubernetes.request("POST", collection, body)
-        except AlreadyExists:
-            return
-        return
-    if not _contains(found, body):
-        await kubernetes.request("PATCH", f"{collection}/{name}", body, form=MERGE_PATCH)
-
-
-def _contains(found: Any, wanted: Any) -> bool:
-    """Whether everything `wanted` says is so in `found`; what the server added does not matter."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        return all(name in found and _contains(found[name], value) for name, value in wanted.items())
-    if isinstance(wanted, list) and isinstance(found, list):
-        return len(found) == len(wanted) and all(map(_contains, found, wanted))
-    return bool(found == wanted)
+async def ensure_managed(kubernetes: Kubernetes, collection: str, body: dict[str, Any]) -> None:
+    """The object is there, says what `body` says, and is marked as Cairn's."""
+    labels = {**MANAGED, **body["metadata"].get("labels", {})}
+    await ensure(kubernetes, collection, {**body, "metadata": {**body["metadata"], "labels": labels}})
 
 
 async def ensure_namespace(kubernetes: Kubernetes, name: str, labels: dict[str, str]) -> None:

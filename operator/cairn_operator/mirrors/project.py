@@ -6,7 +6,7 @@ from cairn_crds import Project
 from cairn_crds.project import MemberRole
 from cairn_database import catalog
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
-from cairn_operator.mirrors.objects import RBAC, binding, ensure, ensure_namespace, remove_namespace
+from cairn_operator.mirrors.objects import RBAC, binding, ensure_managed, ensure_namespace, remove_namespace
 from cairn_operator.mirrors.plain import immutable
 from cairn_runtime.kubernetes import NotFound
 
@@ -34,7 +34,7 @@ async def take_in_project(context: MirrorContext, project: Project) -> Mirrored:
             if member.role is role
         ]
         body = binding(f"cairn-project-{role}", "ClusterRole", f"cairn-project-{role}", subjects)
-        await ensure(context.kubernetes, f"{RBAC}/namespaces/{namespace}/rolebindings", body)
+        await ensure_managed(context.kubernetes, f"{RBAC}/namespaces/{namespace}/rolebindings", body)
     await catalog.upsert_project(context.db, name, project.spec)
     return Mirrored(fields={"namespace": namespace})
 

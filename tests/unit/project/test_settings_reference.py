@@ -18,16 +18,6 @@ def test_the_settings_page_is_what_the_models_say() -> None:
     )
 
 
-def test_a_stale_page_is_named_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "settings.md"
-    page.write_text("old")
-    assert settings_reference.main(["--check", str(page)]) == 1
-    assert str(page) in capsys.readouterr().err
-    assert page.read_text() == "old"
-    assert settings_reference.main([str(page)]) == 0
-    assert settings_reference.main(["--check", str(page)]) == 0
-
-
 def test_every_section_of_every_process_is_on_the_page() -> None:
     page = settings_reference.page()
     for schema in settings_reference.PROCESSES:

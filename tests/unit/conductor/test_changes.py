@@ -1,0 +1,221 @@
+"""Who is ahead, the spec or the row? And what becomes of an edit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest_asyncio
+
+from cairn_crds import Instance
+from cairn_crds.project import ProjectSpec
+from cairn_database import (
+    Database,
+    InstanceRecord,
+    TaskState,
+    VmState,
+    catalog,
+    history,
+    instances,
+    migrations,
+)
+from cairn_database.records import NewInstance
+from cairn_operator.conductor.changes import apply_edits, shorten, with_power
+from cairn_operator.conductor.scope import Scope
+from cairn_runtime.store import Store
+from unit.conductor.records import ID, SPEC, instance, record
+
+
+class FakeKubernetes:
+    """Takes patches of Instances: the API server raises the generation where the spec changes."""
+
+    def __init__(self) -> None:
+        self.patches: list[dict[str, Any]] = []
+
+    async def patch(
+        self, kind: type[Any], name: str, namespace: str, patch: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.patches.append(patch)
+        found = instance(spec={**SPEC, **patch["spec"]}, metadata={"generation": 5, "resourceVersion": "9"})
+        return {
+            "metadata": {**found.metadata.to_api(), "generation": 5, "resourceVersion": "9"},
+            "spec": found.spec.to_api(),
+            "status": {},
+        }
+
+
+@pytest_asyncio.fixture
+async def db(tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite+aiosqlite:///{tmp_path}/test.db"
+    await asyncio.to_thread(lambda: asyncio.run(migrations.upgrade(url)))
+    async with Database(url) as database:
+        await catalog.upsert_project(database, "acme", ProjectSpec())
+        yield database
+
+
+async def active(db: Database, generation: int = 1, **spec: Any) -> InstanceRecord:
+    """An active instance whose row has seen that generation."""
+    row = record(spec=spec)
+    registered = await instances.register(
+        db,
+        NewInstance(
+            id=ID,
+            project="acme",
+            namespace="acme",
+            name="web",
+            resource_uid=ID,
+            request={**row.request, "generation": generation},
+            flavor=row.flavor,
+            image=row.image,
+        ),
+    )
+    return await instances.finish_task(
+        db,
+        ID,
+        registered.version,
+        expected_task_state=TaskState.SCHEDULING,
+        vm_state=VmState.ACTIVE,
+        power_state=row.power_state,
+        launched=True,
+    )
+
+
+async def edited(db: Database, row: InstanceRecord, **spec: Any) -> tuple[Scope, FakeKubernetes]:
+    """The scope after the edit `spec` (with `generation`) was looked at."""
+    generation = spec.pop("generation")
+    kubernetes = FakeKubernetes()
+    env = SimpleNamespace(db=db, kubernetes=kubernetes, instances=Store(Instance))
+    found = instance(spec={**SPEC, **spec}, metadata={"generation": generation})
+    scope = Scope(env=cast(Any, env), key=("acme", "web"), instance=found, record=row)
+    assert await apply_edits(scope)
+    return scope, kubernetes
+
+
+def of(scope: Scope) -> InstanceRecord:
+    assert scope.record is not None
+    return scope.record
+
+
+async def test_a_newer_generation_is_the_users_word(db: Database) -> None:
+    row = await active(db)
+    scope, _kubernetes = await edited(db, row, generation=2, powerState="Stopped", metadata={"a": "b"})
+    after = of(scope)
+    assert after.task_state is TaskState.POWERING_OFF
+    assert after.request["generation"] == 2
+    assert after.request["spec"]["powerState"] == "Stopped"
+    assert after.request["spec"]["metadata"] == {"a": "b"}
+    assert (await history.list_actions(db, ID))[0].action == "stop"
+
+
+async def test_with_the_same_generation_the_row_is_ahead(db: Database) -> None:
+    row = await active(db, generation=4, powerState="Stopped")
+    scope, kubernetes = await edited(db, row, generation=4, powerState="Running")
+    assert [patch["spec"] for patch in kubernetes.patches] == [{"powerState": "Stopped"}]
+    assert kubernetes.patches[0]["metadata"] == {"resourceVersion": "5"}
+    assert of(scope).request["generation"] == 5, "the patch is not taken for an edit of the user's"
+    assert of(scope).task_state is None
+
+
+async def test_an_edit_that_asks_for_nothing_new_is_noted(db: Database) -> None:
+    row = await active(db)
+    scope, kubernetes = await edited(db, row, generation=2, metadata={"a": "b"})
+    assert of(scope).task_state is None
+    assert of(scope).request["generation"] == 2
+    assert of(scope).request["spec"]["metadata"] == {"a": "b"}
+    assert kubernetes.patches == []
+
+
+async def test_nothing_new_changes_nothing(db: Database) -> None:
+    row = await active(db)
+    scope, kubernetes = await edited(db, row, generation=1)
+    assert of(scope).version == row.version
+    assert kubernetes.patches == []
+
+
+async def test_what_is_being_done_is_not_interrupted(db: Database) -> None:
+    row = await active(db)
+    scope, _kubernetes = await edited(db, row, generation=2, powerState="Stopped")
+    busy = of(scope)
+    again, _kubernetes = await edited(db, busy, generation=3, powerState="Running")
+    assert of(again).version == busy.version
+    assert of(again).request["generation"] == 2, "the edit is still to be followed"
+
+
+async def test_what_was_built_in_is_refused_and_the_rest_is_followed(db: Database) -> None:
+    row = await active(db)
+    scope, _kubernetes = await edited(db, row, generation=2, flavor="big", powerState="Paused")
+    assert scope.refusal is not None
+    assert scope.refusal.reason == "FieldImmutable"
+    assert "spec.flavor (built with 'small')" in scope.refusal.message
+    assert of(scope).task_state is TaskState.PAUSING
+    assert of(scope).request["spec"]["flavor"] == "small"
+
+
+async def test_a_reboot_is_a_count_that_has_not_been_reached(db: Database) -> None:
+    row = await active(db)
+    scope, _kubernetes = await edited(db, row, generation=2, reboot={"generation": 1, "type": "Soft"})
+    assert of(scope).task_state is TaskState.REBOOTING
+    assert of(scope).request["spec"]["reboot"] == {"generation": 1, "type": "Soft"}
+    done = await instances.finish_task(
+        db,
+        ID,
+        of(scope).version,
+        expected_task_state=TaskState.REBOOTING,
+        vm_state=VmState.ACTIVE,
+        power_state=row.power_state,
+        reboot_generation=1,
+    )
+    again, _kubernetes = await edited(db, done, generation=2, reboot={"generation": 1, "type": "Soft"})
+    assert of(again).task_state is None
+
+
+async def test_a_stop_and_a_reboot_in_one_edit(db: Database) -> None:
+    """The stop goes first; what is then off cannot be asked to reboot."""
+    row = await active(db)
+    reboot = {"generation": 1, "type": "Soft"}
+    scope, _kubernetes = await edited(db, row, generation=2, powerState="Stopped", reboot=reboot)
+    assert of(scope).task_state is TaskState.POWERING_OFF
+    stopped = await instances.finish_task(
+        db,
+        ID,
+        of(scope).version,
+        expected_task_state=TaskState.POWERING_OFF,
+        vm_state=VmState.STOPPED,
+        power_state=row.power_state,
+    )
+    again, _kubernetes = await edited(db, stopped, generation=2, powerState="Stopped", reboot=reboot)
+    assert again.refusal is not None
+    assert again.refusal.reason == "RebootRefused"
+    assert of(again).task_state is None
+
+
+async def test_a_hard_reboot_starts_what_is_off_and_the_row_says_so(db: Database) -> None:
+    row = await active(db)
+    scope, _kubernetes = await edited(db, row, generation=2, powerState="Stopped")
+    stopped = await instances.finish_task(
+        db,
+        ID,
+        of(scope).version,
+        expected_task_state=TaskState.POWERING_OFF,
+        vm_state=VmState.STOPPED,
+        power_state=row.power_state,
+    )
+    again, _kubernetes = await edited(
+        db, stopped, generation=3, powerState="Stopped", reboot={"generation": 1, "type": "Hard"}
+    )
+    assert of(again).task_state is TaskState.REBOOTING_HARD
+    assert of(again).request["spec"]["powerState"] == "Running"
+
+
+def test_the_request_after_somebody_else_changed_the_power() -> None:
+    request = with_power(record(), VmState.STOPPED)
+    assert request["spec"]["powerState"] == "Stopped"
+    assert request["generation"] == 1, "no edit of the user's: the row is ahead"
+
+
+def test_long_values_are_shown_shortened() -> None:
+    assert shorten("small") == "'small'"
+    assert shorten("x" * 65000) == "'" + "x" * 59 + "…"
