@@ -7,6 +7,7 @@ object's conditions say the same, for good. What repeats within ten minutes rais
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections import OrderedDict
@@ -17,7 +18,7 @@ from typing import Any
 import structlog
 
 from cairn_crds import API_VERSION, Resource
-from cairn_runtime.kubernetes import MERGE_PATCH, Kubernetes, KubernetesError
+from cairn_runtime.kubernetes import MERGE_PATCH, Kubernetes, KubernetesError, NotFound
 
 log = structlog.get_logger()
 REPEAT_SECONDS = 600.0
@@ -97,10 +98,12 @@ class EventRecorder:
         told = self._told.get(key)
         path = f"/api/v1/namespaces/{namespace}/events"
         if told and time.monotonic() - told.at < REPEAT_SECONDS:
-            told.count += 1
-            patch = {"count": told.count, "lastTimestamp": now}
-            await self._kubernetes.request("PATCH", f"{path}/{told.name}", patch, form=MERGE_PATCH)
-            return
+            patch = {"count": told.count + 1, "lastTimestamp": now}
+            # One that somebody has removed is told anew.
+            with contextlib.suppress(NotFound):
+                await self._kubernetes.request("PATCH", f"{path}/{told.name}", patch, form=MERGE_PATCH)
+                told.count += 1
+                return
         name = f"{reference['name'][:200]}.{uuid.uuid4().hex[:16]}"
         body = {
             "metadata": {"name": name, "namespace": namespace},
