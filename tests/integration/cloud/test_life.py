@@ -103,8 +103,8 @@ def test_only_a_running_guest_can_be_asked_to_reboot(cairn: Cairn, tenant: Tenan
     tenant.patch(reboot={"generation": 1, "type": "Soft"})
     assert "vm_state stopped" in tenant.refused("SpecApplied", "RebootRefused")
     tenant.patch(reboot={"generation": 1, "type": "Hard"})
-    body = tenant.phase("Active")
-    assert body["spec"]["powerState"] == "Running"
+    tenant.phase("Active")
+    body = tenant.until(lambda body: body["spec"]["powerState"] == "Running", "the spec follows")
     assert not condition(body, "SpecApplied")["status"]
     assert (cairn.machine(instance_id) or {})["boots"] == 2
 

@@ -62,8 +62,10 @@ input()
     argv = [sys.executable, "-c", program]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        state = Path(f"/proc/{int(parent.stdout.readline())}/stat")
-        assert state.exists()
+        process = Path(f"/proc/{int(parent.stdout.readline())}")
+        state = process / "stat"
+        # Only once it has become what it is to be is its end tied to its parent's.
+        wait_until(lambda: (process / "comm").read_text() == "sleep\n", "the process to be itself")
         parent.kill()
     wait_until(
         lambda: not state.exists() or ") Z " in state.read_text(), "the process to die with its parent"
