@@ -3,12 +3,18 @@
 Everything that must never disagree (quota, host capacity, addresses, state, history) changes together, in one
 transaction each, by compare-and-set on the row's version. Who calls what:
 
-    instances   register, tasks, failures, delete            conductor, gateway
-    claims      placing instances on hosts                   scheduler
-    addresses   the instance's interfaces                    conductor
-    quotas      limits and usage of projects                 gateway
-    catalog     mirrors of the other resources               their controllers, gateway
-    history     actions and events                           gateway
+    instances   being born, being found, what is asked   conductor, scheduler, gateway
+    tasks       doing something to one                   conductor
+    failures    to error, to another host, anew          conductor
+    removal     going away                               conductor, gateway
+    claims      placing instances on hosts               scheduler
+    hosts       what hosts have, and how much is used    scheduler
+    addresses   the instance's interfaces                conductor
+    quotas      limits and usage of projects             gateway
+    history     actions and events                       gateway
+    catalog     mirrors: flavors, images, networks …     their controllers, gateway
+    tenants     mirrors: projects, server groups         their controllers, scheduler, gateway
+    nodes       mirrors: compute nodes                   their controller
 
 `engine.Database` runs them, on SQLite, PostgreSQL and MariaDB alike. Nothing here knows Kubernetes.
 """

@@ -201,3 +201,9 @@ def add_events(conn: sa.Connection, *events: dict[str, Any]) -> None:
     """Write steps of actions."""
     if events:
         conn.execute(_INSERT_EVENT, list(events))
+
+
+def end_in_error(conn: sa.Connection, record: InstanceRecord, moment: datetime, message: str) -> None:
+    """The task that `record` (as it was before) is in failed, and with it the action."""
+    add_events(conn, event_of(record, moment, result=ERROR, message=message))
+    finish_action(conn, record.action_id, moment, ERROR, message)

@@ -124,7 +124,7 @@ class NewInstance:
     """The uid of the Instance resource; None while the gateway has not created it yet."""
     key_pair: KeyPairRecord | None = None
     group_id: str | None = None
-    """The ServerGroup's id (`catalog.group_id(namespace, name)`)."""
+    """The ServerGroup's id (`tenants.ServerGroupRecord.id`)."""
     availability_zone: str | None = None
     hints: Json = field(default_factory=dict)
     reboot_generation: int = 0

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from cairn_crds.instance import PowerState
+from cairn_database.engine import RunAgain
 from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
 from cairn_database.records import (
     InstanceRecord,
@@ -164,6 +165,20 @@ def compare_and_set(
     if result.rowcount != 1:
         raise ConcurrentUpdate("Instance", record.id, f"version {record.version}", "a newer one")
     return replace(record, **changes)
+
+
+def execute_exactly(conn: sa.Connection, statement: sa.Update, rows: list[dict[str, Any]]) -> None:
+    """Run it for every row. RunAgain when one of them met a row that is not as it was read.
+
+    The rows are locked, so that cannot happen; it is the second lock on the door.
+    """
+    if len(rows) == 1 or conn.dialect.supports_sane_multi_rowcount:
+        if conn.execute(statement, rows if len(rows) > 1 else rows[0]).rowcount != len(rows):
+            raise RunAgain
+        return
+    for row in rows:
+        if conn.execute(statement, row).rowcount != 1:
+            raise RunAgain
 
 
 def live() -> sa.ColumnElement[bool]:

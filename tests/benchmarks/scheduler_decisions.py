@@ -33,8 +33,8 @@ from cairn_crds.compute_node import ComputeNodeSpec, ComputeNodeStatus
 from cairn_crds.instance import PowerState
 from cairn_crds.project import ProjectSpec
 from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
-from cairn_database import Database, TaskState, VmState, catalog, migrations
-from cairn_database.claims import stamp
+from cairn_database import Database, TaskState, VmState, migrations, nodes, tenants
+from cairn_database.hosts import stamp
 from cairn_database.rows import COLUMNS, columns_of, now
 from cairn_database.tables import LIVE, compute_nodes, instances
 from cairn_operator.scheduler import metrics
@@ -101,11 +101,11 @@ def node(index: int) -> ComputeNode:
 
 async def fill(db: Database, nodes: list[ComputeNode], count: int, rng: random.Random) -> None:
     """Hosts, groups and a queue. Written in bulk: how fast instances are accepted is measured elsewhere."""
-    await catalog.upsert_project(db, "bench", ProjectSpec())
+    await tenants.upsert_project(db, "bench", ProjectSpec())
     groups = []
     for index in range(GROUPS):
         spec = ServerGroupSpec(policy=GroupPolicy.ANTI_AFFINITY if index % 2 else GroupPolicy.SOFT_AFFINITY)
-        record = await catalog.upsert_server_group(
+        record = await tenants.upsert_server_group(
             db, "bench", f"group-{index}", spec, group_id=str(uuid.UUID(int=rng.getrandbits(128)))
         )
         groups.append(record.id)
@@ -132,9 +132,9 @@ def host_row(
         "inventory": {},
         "disabled": spec.disabled,
         "forced_down": False,
-        "vcpus_limit": catalog.limit(status.vcpus, spec.reserved.vcpus, spec.ratios.cpu),
-        "memory_mib_limit": catalog.limit(status.memory_mib, spec.reserved.memory_mib, spec.ratios.memory),
-        "disk_gib_limit": catalog.limit(status.disk_gib, spec.reserved.disk_gib, spec.ratios.disk),
+        "vcpus_limit": nodes.limit(status.vcpus, spec.reserved.vcpus, spec.ratios.cpu),
+        "memory_mib_limit": nodes.limit(status.memory_mib, spec.reserved.memory_mib, spec.ratios.memory),
+        "disk_gib_limit": nodes.limit(status.disk_gib, spec.reserved.disk_gib, spec.ratios.disk),
         "vcpus_used": rng.randrange(40),
         "memory_mib_used": rng.randrange(40000),
         "disk_gib_used": rng.randrange(1200),

@@ -8,7 +8,16 @@ import structlog
 
 from cairn_crds import Instance
 from cairn_crds.instance import DesiredPower
-from cairn_database import InstanceRecord, QuotaExceeded, ServerGroupNotFound, VmState, catalog, instances
+from cairn_database import (
+    InstanceRecord,
+    QuotaExceeded,
+    ServerGroupNotFound,
+    VmState,
+    failures,
+    instances,
+    tasks,
+    tenants,
+)
 from cairn_operator.conductor.power import ACTIONS, DESIRED, power_task, reboot_task
 from cairn_operator.conductor.resolve import Refusal, ResolvedRequest, frozen_changes, resolve
 from cairn_operator.conductor.scope import Scope
@@ -68,7 +77,7 @@ async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord)
     request = _with_changes(record, instance)
     task = power_task(record.vm_state, instance.spec.power_state)
     if task is not None:
-        scope.record = await instances.begin_task(
+        scope.record = await tasks.begin_task(
             scope.env.db, record.id, record.version, task, action=ACTIONS[task], request=request
         )
     else:
@@ -105,7 +114,7 @@ async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> N
         )
         return
     request = _with_changes(record, instance, reboot=wanted.to_api(), power=DesiredPower.RUNNING)
-    scope.record = await instances.begin_task(
+    scope.record = await tasks.begin_task(
         scope.env.db, record.id, record.version, task, action=ACTIONS[task], request=request
     )
 
@@ -143,7 +152,7 @@ async def group_id(scope: Scope, resolved: ResolvedRequest) -> str | None:
     """The id of the ServerGroup that the request names. Raises ServerGroupNotFound before SQL has it."""
     if resolved.group is None:
         return None
-    group = await catalog.get_server_group(scope.env.db, scope.key[0], resolved.group)
+    group = await tenants.get_server_group(scope.env.db, scope.key[0], resolved.group)
     if group is None:
         raise ServerGroupNotFound(resolved.group)
     return group.id
@@ -160,7 +169,7 @@ async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -
     if resolved.builds_the_same(record) and not _has_more_room(scope, record):
         return True
     try:
-        scope.record = await instances.retry(
+        scope.record = await failures.retry(
             scope.env.db,
             record.id,
             record.version,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from cairn_crds import Guest
-from cairn_database import InstanceRecord, TaskState, VmState, instances
+from cairn_database import InstanceRecord, TaskState, VmState, failures, tasks
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import with_power
 from cairn_operator.conductor.guest_spec import build_guest
@@ -147,7 +147,7 @@ async def take_outcome(scope: Scope) -> bool:
         case TaskFailed():
             await _give_up_task(scope, record, outcome)
         case Vanished(message):
-            scope.record = await instances.fail(
+            scope.record = await failures.fail(
                 scope.env.db, record.id, record.version, code=500, message=message, keep_host=True
             )
             _warn(scope, "MachineVanished", message)
@@ -171,7 +171,7 @@ async def _finish(scope: Scope, record: InstanceRecord, outcome: Finished) -> No
     request = None
     if outcome.vm_state is not _wanted_state(record, outcome):
         request = with_power(record, outcome.vm_state)
-    scope.record = await instances.finish_task(
+    scope.record = await tasks.finish_task(
         scope.env.db,
         record.id,
         record.version,
@@ -209,7 +209,7 @@ def _wanted_state(record: InstanceRecord, outcome: Finished) -> VmState:
 
 
 async def _take_drift(scope: Scope, record: InstanceRecord, outcome: Drifted) -> None:
-    scope.record = await instances.record_power(
+    scope.record = await tasks.record_power(
         scope.env.db,
         record.id,
         record.version,
@@ -229,7 +229,7 @@ async def _give_up_task(scope: Scope, record: InstanceRecord, outcome: TaskFaile
     """The machine is as it was: the row returns to that, and the spec says it again."""
     if record.task_state is None:
         return
-    scope.record = await instances.abandon_task(
+    scope.record = await tasks.abandon_task(
         scope.env.db,
         record.id,
         record.version,
@@ -251,7 +251,7 @@ async def _retreat(scope: Scope, record: InstanceRecord, failure: BuildFailed) -
         return
     if failure.reason == "Timeout":
         # The host does not answer: what it has of the machine is not known, so it keeps the claim.
-        scope.record = await instances.fail(
+        scope.record = await failures.fail(
             scope.env.db, record.id, record.version, code=500, message=failure.message, keep_host=True
         )
         scope.env.retreating.pop(record.id, None)
@@ -261,7 +261,7 @@ async def _retreat(scope: Scope, record: InstanceRecord, failure: BuildFailed) -
     key = scope.guest_key
     if failure.elsewhere:
         message = f"Host {record.host}: {failure.message}"
-        scope.record = await instances.reschedule(
+        scope.record = await failures.reschedule(
             scope.env.db,
             record.id,
             record.version,
@@ -271,7 +271,7 @@ async def _retreat(scope: Scope, record: InstanceRecord, failure: BuildFailed) -
         )
         metrics.RESCHEDULES.inc()
     else:
-        scope.record = await instances.fail(
+        scope.record = await failures.fail(
             scope.env.db, record.id, record.version, code=500, message=failure.message, keep_host=False
         )
     scope.env.retreating.pop(record.id, None)

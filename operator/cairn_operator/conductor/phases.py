@@ -30,7 +30,9 @@ from cairn_database import (
     TaskState,
     VmState,
     addresses,
+    failures,
     instances,
+    removal,
 )
 from cairn_database.addresses import InterfaceWant
 from cairn_operator.catalog import Catalog
@@ -215,7 +217,7 @@ async def remove(scope: Scope) -> bool:
     if record is None or not scope.is_deleting:
         return True
     if record.task_state is not TaskState.DELETING:
-        scope.record = record = await instances.begin_delete(scope.env.db, record.id, record.version)
+        scope.record = record = await removal.begin_delete(scope.env.db, record.id, record.version)
     instance = scope.instance
     if instance is not None and instance.metadata.deletion_timestamp is None:
         await scope.env.kubernetes.delete(
@@ -224,7 +226,7 @@ async def remove(scope: Scope) -> bool:
     if not await remove_guest(scope):
         return True  # shows Deleting, and waits for the host
     key = scope.guest_key
-    await instances.finish_delete(scope.env.db, record.id)
+    await removal.finish_delete(scope.env.db, record.id)
     metrics.TASKS.labels("delete", "done").inc()
     scope.env.awaiting.pop(record.id, None)
     scope.env.retreating.pop(record.id, None)
@@ -265,7 +267,7 @@ async def connect(scope: Scope) -> bool:
         if isinstance(error, NetworkNotFound) and _is_being_taken_in(scope, error.network):
             scope.after(NETWORK_LOOK_AGAIN)
             return False
-        scope.record = await instances.fail(
+        scope.record = await failures.fail(
             scope.env.db, record.id, record.version, code=409, message=str(error), keep_host=False
         )
         _tell_error(scope)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cairn_crds import GROUP, ComputeNode
 from cairn_crds.guest import node_namespace
-from cairn_database import catalog
+from cairn_database import nodes
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 from cairn_operator.mirrors.objects import (
     RBAC,
@@ -29,7 +29,7 @@ async def take_in_compute_node(context: MirrorContext, node: ComputeNode) -> Mir
     if name not in context.enrolled:
         await _enrol(context, name)
         context.enrolled.add(name)
-    await catalog.upsert_compute_node(context.db, name, node.spec, node.status)
+    await nodes.upsert_compute_node(context.db, name, node.spec, node.status)
     return Mirrored()
 
 
@@ -68,7 +68,7 @@ def _cluster_role(node: str) -> str:
 
 async def remove_compute_node(context: MirrorContext, _namespace: str, name: str) -> None:
     """Row, then rights and namespace. Raises StillInUse while instances are on it."""
-    await catalog.remove_compute_node(context.db, name)
+    await nodes.remove_compute_node(context.db, name)
     context.enrolled.discard(name)
     await remove(context.kubernetes, f"{RBAC}/clusterrolebindings", _cluster_role(name))
     await remove(context.kubernetes, f"{RBAC}/clusterroles", _cluster_role(name))

@@ -8,7 +8,7 @@ import hashlib
 import ipaddress
 
 from cairn_crds import Flavor, HostAggregate, Image, KeyPair, Network, ServerGroup
-from cairn_database import catalog
+from cairn_database import catalog, tenants
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 
 
@@ -20,19 +20,19 @@ def immutable(field: str, value: str) -> Mirrored:
 
 async def take_in_flavor(context: MirrorContext, flavor: Flavor) -> Mirrored:
     """A flavor becomes a row."""
-    await catalog.upsert_flavor(context.db, flavor.metadata.name, flavor.spec)
+    await catalog.flavors.upsert(context.db, flavor.metadata.name, flavor.spec)
     return Mirrored()
 
 
 async def take_in_image(context: MirrorContext, image: Image) -> Mirrored:
     """An image becomes a row; hosts fetch it when they first need it."""
-    await catalog.upsert_image(context.db, image.metadata.name, image.spec)
+    await catalog.images.upsert(context.db, image.metadata.name, image.spec)
     return Mirrored()
 
 
 async def take_in_aggregate(context: MirrorContext, aggregate: HostAggregate) -> Mirrored:
     """An aggregate becomes a row."""
-    await catalog.upsert_aggregate(context.db, aggregate.metadata.name, aggregate.spec)
+    await catalog.aggregates.upsert(context.db, aggregate.metadata.name, aggregate.spec)
     return Mirrored()
 
 
@@ -41,10 +41,10 @@ async def take_in_server_group(context: MirrorContext, group: ServerGroup) -> Mi
     if group.spec.max_server_per_host is not None and group.spec.policy != "anti-affinity":
         return Mirrored(False, "Invalid", "maxServerPerHost goes with the anti-affinity policy.")
     metadata = group.metadata
-    recorded = await catalog.get_server_group(context.db, metadata.namespace or "", metadata.name)
+    recorded = await tenants.get_server_group(context.db, metadata.namespace or "", metadata.name)
     if recorded is not None and recorded.id == metadata.uid and recorded.policy is not group.spec.policy:
         return immutable("spec.policy", recorded.policy)
-    await catalog.upsert_server_group(
+    await tenants.upsert_server_group(
         context.db, metadata.namespace or "", metadata.name, group.spec, group_id=metadata.uid
     )
     return Mirrored()
@@ -55,10 +55,10 @@ async def take_in_network(context: MirrorContext, network: Network) -> Mirrored:
     problem = network_problem(network)
     if problem:
         return Mirrored(False, "Invalid", problem)
-    recorded = await catalog.get_network(context.db, network.metadata.name)
+    recorded = await catalog.networks.get(context.db, network.metadata.name)
     if recorded is not None and recorded.cidr != network.spec.cidr:
         return immutable("spec.cidr", recorded.cidr)
-    await catalog.upsert_network(context.db, network.metadata.name, network.spec)
+    await catalog.networks.upsert(context.db, network.metadata.name, network.spec)
     return Mirrored(fields={"addressesTotal": addresses_total(network)})
 
 
@@ -102,7 +102,7 @@ async def take_in_key_pair(context: MirrorContext, key_pair: KeyPair) -> Mirrore
         return Mirrored(False, "Invalid", problem)
     key_type, blob = parse_public_key(key_pair.spec.public_key)
     metadata = key_pair.metadata
-    await catalog.upsert_key_pair(context.db, metadata.namespace or "", metadata.name, key_pair.spec)
+    await catalog.key_pairs.upsert(context.db, metadata.namespace or "", metadata.name, key_pair.spec)
     digest = hashlib.md5(blob, usedforsecurity=False).hexdigest()
     fingerprint = ":".join(digest[at : at + 2] for at in range(0, 32, 2))
     return Mirrored(fields={"fingerprint": fingerprint, "keyType": key_type})
@@ -134,29 +134,29 @@ def parse_public_key(text: str) -> tuple[str, bytes]:
 
 async def remove_flavor(context: MirrorContext, _namespace: str, name: str) -> None:
     """The row goes; instances keep the flavor they were made with."""
-    await catalog.remove_flavor(context.db, name)
+    await catalog.flavors.remove(context.db, name)
 
 
 async def remove_image(context: MirrorContext, _namespace: str, name: str) -> None:
     """The row goes; instances keep what they were made from."""
-    await catalog.remove_image(context.db, name)
+    await catalog.images.remove(context.db, name)
 
 
 async def remove_aggregate(context: MirrorContext, _namespace: str, name: str) -> None:
     """The row goes."""
-    await catalog.remove_aggregate(context.db, name)
+    await catalog.aggregates.remove(context.db, name)
 
 
 async def remove_server_group(context: MirrorContext, namespace: str, name: str) -> None:
     """The row goes; members stay where they are."""
-    await catalog.remove_server_group(context.db, namespace, name)
+    await tenants.remove_server_group(context.db, namespace, name)
 
 
 async def remove_network(context: MirrorContext, _namespace: str, name: str) -> None:
     """The row goes, once no instance has an address of it."""
-    await catalog.remove_network(context.db, name)
+    await catalog.networks.remove(context.db, name)
 
 
 async def remove_key_pair(context: MirrorContext, namespace: str, name: str) -> None:
     """The row goes; guests keep the key."""
-    await catalog.remove_key_pair(context.db, namespace, name)
+    await catalog.key_pairs.remove(context.db, namespace, name)

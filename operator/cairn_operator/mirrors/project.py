@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cairn_crds import Project
 from cairn_crds.project import MemberRole
-from cairn_database import catalog
+from cairn_database import tenants
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 from cairn_operator.mirrors.objects import RBAC, binding, ensure_managed, ensure_namespace, remove_namespace
 from cairn_operator.mirrors.plain import immutable
@@ -16,14 +16,14 @@ LABEL = "compute.cairn.dev/project"
 async def take_in_project(context: MirrorContext, project: Project) -> Mirrored:
     """Namespace and role bindings first, the row last: only then can instances be registered."""
     name, namespace = project.metadata.name, project.namespace
-    other = await catalog.project_of_namespace(context.db, namespace)
+    other = await tenants.project_of_namespace(context.db, namespace)
     if other is not None and other.name != name:
         message = (
             f"Namespace '{namespace}' belongs to project '{other.name}' already. "
             "Delete this Project and make it again with another spec.namespace."
         )
         return Mirrored(False, "NamespaceTaken", message)
-    recorded = await catalog.get_project(context.db, name)
+    recorded = await tenants.get_project(context.db, name)
     if recorded is not None and recorded.namespace != namespace:
         return immutable("spec.namespace", recorded.namespace)
     await ensure_namespace(context.kubernetes, namespace, {LABEL: name})
@@ -35,16 +35,16 @@ async def take_in_project(context: MirrorContext, project: Project) -> Mirrored:
         ]
         body = binding(f"cairn-project-{role}", "ClusterRole", f"cairn-project-{role}", subjects)
         await ensure_managed(context.kubernetes, f"{RBAC}/namespaces/{namespace}/rolebindings", body)
-    await catalog.upsert_project(context.db, name, project.spec)
+    await tenants.upsert_project(context.db, name, project.spec)
     return Mirrored(fields={"namespace": namespace})
 
 
 async def remove_project(context: MirrorContext, _namespace: str, name: str) -> None:
     """Row, then namespace. Raises StillInUse while it has instances."""
-    record = await catalog.get_project(context.db, name)
+    record = await tenants.get_project(context.db, name)
     if record is None:
         return
-    await catalog.remove_project(context.db, name)
+    await tenants.remove_project(context.db, name)
     try:
         await remove_namespace(context.kubernetes, record.namespace)
     except NotFound:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cairn_crds.server_group import GroupPolicy
-from cairn_database import Database, InstanceRecord, ServerGroupNotFound, catalog, claims, instances
+from cairn_database import Database, InstanceRecord, ServerGroupNotFound, claims, hosts, instances, tenants
 from cairn_operator.scheduler.request import (
     Group,
     InvalidRequest,
@@ -113,19 +113,19 @@ class Intake:
 
     async def _read_members(self, state: GroupState) -> None:
         try:
-            generation, hosts = await claims.group_hosts(self._db, state.id)
+            generation, members = await hosts.group_hosts(self._db, state.id)
         except ServerGroupNotFound as error:
             raise InvalidRequest(str(error)) from error
         state.generation = generation
         state.hosts.clear()
-        state.hosts.update(hosts)
+        state.hosts.update(members)
 
     async def _policy(self, record: InstanceRecord) -> tuple[GroupPolicy, int]:
         assert record.group_id is not None  # noqa: S101 - the caller looked
         if record.group_id not in self._policies:
             if len(self._policies) > KNOWN_POLICIES:
                 self._policies.clear()
-            for group in await catalog.list_server_groups(self._db, record.namespace):
+            for group in await tenants.list_server_groups(self._db, record.namespace):
                 self._policies[group.id] = (group.policy, group.max_per_host)
         try:
             return self._policies[record.group_id]
@@ -137,12 +137,12 @@ class Intake:
         if not wanted:
             return None
         found = await instances.get_many(self._db, wanted)
-        hosts = set()
+        found_on = set()
         for name in wanted:
             other = found.get(name) or await instances.get_by_name(self._db, record.namespace, name)
             if other is not None and other.host is not None and not other.is_deleted:
-                hosts.add(other.host)
-        return frozenset(hosts)
+                found_on.add(other.host)
+        return frozenset(found_on)
 
 
 def hint(hints: Mapping[str, Any], *spellings: str) -> tuple[str, ...]:

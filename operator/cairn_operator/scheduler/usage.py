@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cairn_database import Database, claims
+from cairn_database import Database, hosts
 from cairn_operator.scheduler.hosts import HostTable, HostUsage
 from cairn_operator.scheduler.settings import SchedulerSettings
 
@@ -32,25 +32,25 @@ class UsageFeed:
         if self._read_all_at is None or now - self._read_all_at >= settings.full_refresh_seconds:
             await self._refresh_all(now)
         elif force or self._read_at is None or now - self._read_at >= settings.usage_refresh_seconds:
-            self._take_in(await claims.load_hosts(self._db, changed_since=self._newest))
+            self._take_in(await hosts.load_hosts(self._db, changed_since=self._newest))
             await self._refresh_operations(now)
 
     async def refresh_hosts(self, names: Iterable[str]) -> None:
         """Read these hosts now: their claims were refused."""
         wanted = sorted(set(names))
         if wanted:
-            self._take_in(await claims.load_hosts(self._db, names=wanted))
+            self._take_in(await hosts.load_hosts(self._db, names=wanted))
 
     async def _refresh_all(self, now: float) -> None:
-        self._take_in(await claims.load_hosts(self._db))
+        self._take_in(await hosts.load_hosts(self._db))
         await self._refresh_operations(now)
         self._read_all_at = now
 
     async def _refresh_operations(self, now: float) -> None:
-        self._hosts.set_io_ops((await claims.io_ops_per_host(self._db)).items())
+        self._hosts.set_io_ops((await hosts.io_ops_per_host(self._db)).items())
         self._read_at = now
 
-    def _take_in(self, rows: list[claims.HostUsage]) -> None:
+    def _take_in(self, rows: list[hosts.HostUsage]) -> None:
         for row in rows:
             self._newest = max(self._newest, row.changed)
             if row.removed:

@@ -14,7 +14,7 @@ from cairn_agent.drivers.api import NoSpace
 from cairn_crds import Guest, Instance
 from cairn_crds.base import INSTANCE_FINALIZER
 from cairn_crds.guest import node_namespace
-from cairn_database import TaskState, addresses, instances
+from cairn_database import TaskState, addresses, removal
 from cairn_database.addresses import InterfaceWant
 from integration.cloud.api import Body
 from integration.cloud.cairn import Cairn, Tenant
@@ -230,10 +230,10 @@ def test_a_conductor_killed_between_the_row_and_the_finalizer(cairn: Cairn, tena
     cairn.kill("conductor")
     tenant.delete()
     # What the conductor did before it died: told the host, waited for it, settled the books.
-    cairn.sql(instances.begin_delete(cairn.db, instance_id))
+    cairn.sql(removal.begin_delete(cairn.db, instance_id))
     cairn.api.patch(Guest, instance_id, node_namespace(ZONE), {"spec": {"absent": True}})
     cairn.wait("the machine to go", lambda: cairn.guest(instance_id) is None)
-    cairn.sql(instances.finish_delete(cairn.db, instance_id))
+    cairn.sql(removal.finish_delete(cairn.db, instance_id))
     cairn.start("conductor")
     tenant.gone()
 
@@ -242,7 +242,7 @@ def test_a_delete_that_only_the_database_knows_of_is_finished(cairn: Cairn, tena
     cairn.start(AGENT)
     instance_id = tenant.boot(availabilityZone=ZONE)
     cairn.kill("conductor")
-    cairn.sql(instances.begin_delete(cairn.db, instance_id))
+    cairn.sql(removal.begin_delete(cairn.db, instance_id))
     cairn.start("conductor")
     tenant.gone()
     assert cairn.machine(instance_id) is None

@@ -11,7 +11,7 @@ import asyncio
 import random
 import sys
 
-from cairn_database import Database, claims, instances
+from cairn_database import Database, claims, hosts, instances
 
 
 async def claim_until_full(db: Database, seed: int, batch: int) -> int:
@@ -19,16 +19,16 @@ async def claim_until_full(db: Database, seed: int, batch: int) -> int:
     chance = random.Random(seed)
     won = 0
     while True:
-        hosts = [host for host in await claims.load_hosts(db) if host.vcpus_used < host.vcpus_limit]
+        free = [host for host in await hosts.load_hosts(db) if host.vcpus_used < host.vcpus_limit]
         waiting = await instances.list_unscheduled(db, 200)
-        if not hosts or not waiting:
+        if not free or not waiting:
             return won
         chosen = chance.sample(waiting, min(batch, len(waiting)))
         outcomes = await claims.claim_many(
             db,
             [
                 claims.ClaimRequest(
-                    record.id, record.version, chance.choice(hosts).name, record.vcpus, record.memory_mib, 1
+                    record.id, record.version, chance.choice(free).name, record.vcpus, record.memory_mib, 1
                 )
                 for record in chosen
             ],

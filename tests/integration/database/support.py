@@ -22,7 +22,11 @@ from cairn_database import (
     catalog,
     claims,
     instances,
+    nodes,
+    removal,
     tables,
+    tasks,
+    tenants,
 )
 from cairn_database import addresses as addresses_
 
@@ -41,17 +45,17 @@ async def make_cloud(
     cidr: str = "10.0.0.0/24",
 ) -> None:
     """Project `blue`, network `lan`, hosts `host-0` … with `vcpus` to give out each."""
-    await catalog.upsert_project(
+    await tenants.upsert_project(
         db, "blue", ProjectSpec.model_validate({"quotas": UNLIMITED if quotas is None else quotas})
     )
-    await catalog.upsert_network(db, "lan", NetworkSpec(cidr=cidr))
+    await catalog.networks.upsert(db, "lan", NetworkSpec(cidr=cidr))
     for index in range(hosts):
         await make_host(db, f"host-{index}", vcpus=vcpus)
 
 
 async def make_host(db: Database, name: str, *, vcpus: int = 16, disabled: bool = False) -> None:
     spec = ComputeNodeSpec.model_validate({"ratios": {"cpu": 1.0}, "disabled": disabled})
-    await catalog.upsert_compute_node(
+    await nodes.upsert_compute_node(
         db, name, spec, ComputeNodeStatus(vcpus=vcpus, memory_mib=2**20, disk_gib=2**20)
     )
 
@@ -99,7 +103,7 @@ async def spawning(db: Database, host: str = "host-0", **changes: Any) -> Instan
 async def active(db: Database, host: str = "host-0", **changes: Any) -> InstanceRecord:
     """An instance that runs."""
     record = await spawning(db, host, **changes)
-    return await instances.finish_task(
+    return await tasks.finish_task(
         db,
         record.id,
         record.version,
@@ -111,8 +115,8 @@ async def active(db: Database, host: str = "host-0", **changes: Any) -> Instance
 
 
 async def delete(db: Database, record: InstanceRecord) -> InstanceRecord:
-    await instances.begin_delete(db, record.id)
-    return await instances.finish_delete(db, record.id)
+    await removal.begin_delete(db, record.id)
+    return await removal.finish_delete(db, record.id)
 
 
 async def assert_consistent(db: Database) -> None:
@@ -127,7 +131,7 @@ async def assert_nothing_left(db: Database) -> None:
         def count(statement: sa.Select[Any]) -> int:
             return int(conn.scalar(statement) or 0)
 
-        nodes, projects, free = tables.compute_nodes.c, tables.projects.c, tables.free_addresses.c
+        host, projects, free = tables.compute_nodes.c, tables.projects.c, tables.free_addresses.c
         return {
             "live instances": count(
                 sa.select(sa.func.count()).where(tables.instances.c.deleted == tables.LIVE)
@@ -135,7 +139,7 @@ async def assert_nothing_left(db: Database) -> None:
             "allocations": count(sa.select(sa.func.count()).select_from(tables.allocations)),
             "addresses": count(sa.select(sa.func.count()).select_from(tables.addresses)),
             "used on hosts": count(
-                sa.select(sa.func.sum(nodes.vcpus_used + nodes.memory_mib_used + nodes.instances))
+                sa.select(sa.func.sum(host.vcpus_used + host.memory_mib_used + host.instances))
             ),
             "used of quotas": count(
                 sa.select(

@@ -49,7 +49,7 @@ def _addresses(record: InstanceRecord) -> list[str]:
 
 async def test_an_instance_gets_its_interfaces_in_order(db: Database) -> None:
     await make_cloud(db)
-    await catalog.upsert_network(db, "dmz", NetworkSpec(cidr="192.0.2.0/28"))
+    await catalog.networks.upsert(db, "dmz", NetworkSpec(cidr="192.0.2.0/28"))
     record = await claimed(db)
     done = await _give(
         db, record, InterfaceWant("dmz"), InterfaceWant("lan", "10.0.0.77", "02:00:00:00:00:01"), *LAN
@@ -186,14 +186,14 @@ async def test_pools_are_what_is_given_out(db: Database) -> None:
             {"start": "10.9.0.254", "end": "10.9.0.255"},
         ],
     }
-    await catalog.upsert_network(db, "pools", NetworkSpec.model_validate(spec))
+    await catalog.networks.upsert(db, "pools", NetworkSpec.model_validate(spec))
     record = await _give(db, await claimed(db), *[InterfaceWant("pools")] * 4)
     assert _addresses(record) == ["10.9.0.20", "10.9.0.22", "10.9.0.23", "10.9.0.254"]
     with pytest.raises(AddressesExhausted):
         await _give(db, await claimed(db, name="more"), InterfaceWant("pools"))
     wider = NetworkSpec.model_validate(spec | {"pools": [{"start": "10.9.0.20", "end": "10.9.0.24"}]})
-    assert await catalog.upsert_network(db, "pools", wider)
-    assert not await catalog.upsert_network(db, "pools", wider)
+    assert await catalog.networks.upsert(db, "pools", wider)
+    assert not await catalog.networks.upsert(db, "pools", wider)
     last = await _give(db, await claimed(db, name="last"), InterfaceWant("pools"))
     assert _addresses(last) == ["10.9.0.24"]
     outside = await _give(db, await claimed(db, name="out"), InterfaceWant("pools", "10.9.0.100"))
@@ -209,11 +209,11 @@ async def test_a_network_in_use_cannot_be_removed(db: Database) -> None:
     await make_cloud(db)
     record = await spawning(db)
     with pytest.raises(StillInUse, match=r"Network lan is still used by 1 instance"):
-        await catalog.remove_network(db, "lan")
-    assert await catalog.get_network(db, "lan") is not None
+        await catalog.networks.remove(db, "lan")
+    assert await catalog.networks.get(db, "lan") is not None
     await delete(db, record)
-    await catalog.remove_network(db, "lan")
-    assert await catalog.get_network(db, "lan") is None
+    await catalog.networks.remove(db, "lan")
+    assert await catalog.networks.get(db, "lan") is None
     with pytest.raises(NetworkNotFound):
         await _give(db, await claimed(db), *LAN)
 

@@ -17,40 +17,25 @@ from cairn_crds.key_pair import KeyPairSpec
 from cairn_crds.network import NetworkSpec
 from cairn_crds.project import ProjectSpec
 from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
-from cairn_database import Database, StillInUse, catalog, claims, instances
+from cairn_database import Database, StillInUse, catalog, claims, hosts, instances, nodes, tenants
+from cairn_database.mirroring import SpecTable
 from integration.database.support import active, claimed, delete, make_cloud, new
 
 IMAGE = ImageSpec(url="https://images.example/a.qcow2", sha256="a" * 64)
-NAMED: dict[str, tuple[Any, Any, Any, Any, Any, Any]] = {
+NAMED: dict[str, tuple[SpecTable[Any], Any, Any]] = {
     "flavor": (
-        catalog.upsert_flavor,
-        catalog.remove_flavor,
-        catalog.get_flavor,
-        catalog.list_flavors,
+        catalog.flavors,
         FlavorSpec(vcpus=1, memory_mib=512),
         FlavorSpec(vcpus=2, memory_mib=512, extra_specs={"hw:cpu_policy": "shared"}),
     ),
-    "image": (
-        catalog.upsert_image,
-        catalog.remove_image,
-        catalog.get_image,
-        catalog.list_images,
-        IMAGE,
-        IMAGE.model_copy(update={"properties": {"os_type": "linux"}}),
-    ),
+    "image": (catalog.images, IMAGE, IMAGE.model_copy(update={"properties": {"os_type": "linux"}})),
     "aggregate": (
-        catalog.upsert_aggregate,
-        catalog.remove_aggregate,
-        catalog.get_aggregate,
-        catalog.list_aggregates,
+        catalog.aggregates,
         HostAggregateSpec(hosts=["a"]),
         HostAggregateSpec(hosts=["a", "b"], availability_zone="east"),
     ),
     "network": (
-        catalog.upsert_network,
-        catalog.remove_network,
-        catalog.get_network,
-        catalog.list_networks,
+        catalog.networks,
         NetworkSpec(cidr="10.0.0.0/24"),
         NetworkSpec(cidr="10.0.0.0/24", default=True),
     ),
@@ -59,70 +44,70 @@ NAMED: dict[str, tuple[Any, Any, Any, Any, Any, Any]] = {
 
 @pytest.mark.parametrize("kind", NAMED)
 async def test_a_mirror_follows_its_resource(db: Database, kind: str) -> None:
-    upsert, remove, get, list_all, first, second = NAMED[kind]
-    assert await get(db, "it") is None
-    assert await upsert(db, "it", first)
-    assert not await upsert(db, "it", first)
-    assert await get(db, "it") == first
-    assert await upsert(db, "it", second)
-    assert await list_all(db) == {"it": second}
-    await remove(db, "it")
-    await remove(db, "it")
-    assert (await get(db, "it"), await list_all(db)) == (None, {})
-    assert await upsert(db, "it", second)
-    assert await get(db, "it") == second
+    table, first, second = NAMED[kind]
+    assert await table.get(db, "it") is None
+    assert await table.upsert(db, "it", first)
+    assert not await table.upsert(db, "it", first)
+    assert await table.get(db, "it") == first
+    assert await table.upsert(db, "it", second)
+    assert await table.list(db) == {"it": second}
+    await table.remove(db, "it")
+    await table.remove(db, "it")
+    assert (await table.get(db, "it"), await table.list(db)) == (None, {})
+    assert await table.upsert(db, "it", second)
+    assert await table.get(db, "it") == second
 
 
 async def test_key_pairs_are_of_a_namespace(db: Database) -> None:
     key = KeyPairSpec(public_key="ssh-ed25519 AAAA")
-    assert await catalog.upsert_key_pair(db, "blue", "key", key)
-    assert not await catalog.upsert_key_pair(db, "blue", "key", key)
-    assert await catalog.list_key_pairs(db, "blue") == {"key": key}
-    assert await catalog.get_key_pair(db, "green", "key") is None
-    await catalog.remove_key_pair(db, "blue", "key")
-    assert await catalog.get_key_pair(db, "blue", "key") is None
+    assert await catalog.key_pairs.upsert(db, "blue", "key", key)
+    assert not await catalog.key_pairs.upsert(db, "blue", "key", key)
+    assert await catalog.key_pairs.list(db, "blue") == {"key": key}
+    assert await catalog.key_pairs.get(db, "green", "key") is None
+    await catalog.key_pairs.remove(db, "blue", "key")
+    assert await catalog.key_pairs.get(db, "blue", "key") is None
 
 
 async def test_a_group_keeps_its_id_until_it_is_made_anew(db: Database) -> None:
     spec = ServerGroupSpec(policy=GroupPolicy.ANTI_AFFINITY, max_server_per_host=2)
-    group = await catalog.upsert_server_group(db, "blue", "group", spec, group_id="one")
+    group = await tenants.upsert_server_group(db, "blue", "group", spec, group_id="one")
     assert (group.id, group.max_per_host, group.members) == ("one", 2, 0)
-    assert await catalog.upsert_server_group(db, "blue", "group", spec, group_id="two") == group
-    assert await catalog.get_server_group(db, "blue", "group") == group
-    assert await catalog.list_server_groups(db) == [group]
-    assert await catalog.list_server_groups(db, "green") == []
-    await catalog.remove_server_group(db, "blue", "group")
-    assert await catalog.get_server_group(db, "blue", "group") is None
-    assert (await catalog.upsert_server_group(db, "blue", "group", spec, group_id="two")).id == "two"
+    assert await tenants.upsert_server_group(db, "blue", "group", spec, group_id="two") == group
+    assert await tenants.get_server_group(db, "blue", "group") == group
+    assert await tenants.list_server_groups(db) == [group]
+    assert await tenants.list_server_groups(db, "green") == []
+    await tenants.remove_server_group(db, "blue", "group")
+    assert await tenants.get_server_group(db, "blue", "group") is None
+    assert (await tenants.upsert_server_group(db, "blue", "group", spec, group_id="two")).id == "two"
 
 
 async def test_a_project_in_use_cannot_be_removed(db: Database) -> None:
     await make_cloud(db)
     record = await instances.register(db, new())
     with pytest.raises(StillInUse, match="Project blue is still used by 1"):
-        await catalog.remove_project(db, "blue")
-    assert await catalog.get_project(db, "blue") is not None
+        await tenants.remove_project(db, "blue")
+    assert await tenants.get_project(db, "blue") is not None
     await delete(db, record)
-    await catalog.remove_project(db, "blue")
-    assert await catalog.list_projects(db) == []
+    await tenants.remove_project(db, "blue")
+    assert await tenants.list_projects(db) == []
 
 
 async def test_a_project_is_found_by_its_namespace(db: Database) -> None:
-    await catalog.upsert_project(db, "blue", ProjectSpec(namespace="team-blue"))
-    project = await catalog.project_of_namespace(db, "team-blue")
+    await tenants.upsert_project(db, "blue", ProjectSpec(namespace="team-blue"))
+    project = await tenants.project_of_namespace(db, "team-blue")
     assert project is not None
     assert (project.name, project.enabled, project.spec.quotas.instances) == ("blue", True, 10)
-    assert await catalog.project_of_namespace(db, "blue") is None
+    assert await tenants.project_of_namespace(db, "blue") is None
 
 
 async def test_a_host_in_use_cannot_be_removed(db: Database) -> None:
     await make_cloud(db)
     record = await active(db)
     with pytest.raises(StillInUse, match="ComputeNode host-0 is still used by 1"):
-        await catalog.remove_compute_node(db, "host-0")
+        await nodes.remove_compute_node(db, "host-0")
     await delete(db, record)
-    await catalog.remove_compute_node(db, "host-0")
-    assert [host.name for host in await catalog.list_compute_nodes(db)] == ["host-1"]
+    await nodes.remove_compute_node(db, "host-0")
+    assert [host.name for host in await nodes.list_compute_nodes(db)] == ["host-1"]
 
 
 async def test_what_an_instance_arrives_on_at_the_same_moment_is_not_removed(
@@ -139,7 +124,7 @@ async def test_what_an_instance_arrives_on_at_the_same_moment_is_not_removed(
 
     async def remove(n: int) -> bool:
         try:
-            await catalog.remove_compute_node(databases[2], f"host-{n}")
+            await nodes.remove_compute_node(databases[2], f"host-{n}")
         except StillInUse:
             return False
         return True
@@ -155,23 +140,23 @@ async def test_what_an_instance_arrives_on_at_the_same_moment_is_not_removed(
 async def test_a_heartbeat_alone_writes_nothing(db: Database) -> None:
     spec = ComputeNodeSpec()
     status = ComputeNodeStatus(vcpus=4, memory_mib=8192, disk_gib=100, traits=["COMPUTE_NODE"])
-    assert await catalog.upsert_compute_node(db, "host", spec, status)
+    assert await nodes.upsert_compute_node(db, "host", spec, status)
     beat = status.model_copy(update={"heartbeat_time": datetime.now(UTC), "metrics": {"cpu.percent": 3.0}})
-    assert not await catalog.upsert_compute_node(db, "host", spec, beat)
-    node = await catalog.get_compute_node(db, "host")
+    assert not await nodes.upsert_compute_node(db, "host", spec, beat)
+    node = await nodes.get_compute_node(db, "host")
     assert node is not None
     assert (node.spec, node.inventory) == (spec, status)
-    assert await catalog.upsert_compute_node(db, "host", ComputeNodeSpec(forced_down=True), beat)
-    [host] = await claims.load_hosts(db)
+    assert await nodes.upsert_compute_node(db, "host", ComputeNodeSpec(forced_down=True), beat)
+    [host] = await hosts.load_hosts(db)
     assert host.forced_down
 
 
 async def test_a_host_that_comes_back_has_its_counters(db: Database) -> None:
     await make_cloud(db, hosts=1)
     await claimed(db)
-    before = await claims.load_hosts(db)
+    before = await hosts.load_hosts(db)
     status = ComputeNodeStatus(vcpus=32, memory_mib=2**20, disk_gib=2**20)
-    await catalog.upsert_compute_node(db, "host-0", ComputeNodeSpec(), status)
-    [after] = await claims.load_hosts(db)
+    await nodes.upsert_compute_node(db, "host-0", ComputeNodeSpec(), status)
+    [after] = await hosts.load_hosts(db)
     assert (after.vcpus_used, after.instances) == (before[0].vcpus_used, 1)
     assert after.generation > before[0].generation

@@ -17,9 +17,12 @@ from cairn_database import (
     InstanceRecord,
     ServerGroupNotFound,
     TaskState,
-    catalog,
     claims,
+    failures,
+    hosts,
     instances,
+    nodes,
+    tenants,
 )
 from cairn_database.claims import Claimed, ClaimOutcome, GroupRule, Refusal, Refused
 from integration.database import claimer
@@ -49,13 +52,13 @@ def _results(outcomes: list[ClaimOutcome]) -> list[str]:
 async def test_a_claim_gives_the_instance_its_host_and_the_host_its_load(db: Database) -> None:
     await make_cloud(db)
     record = await instances.register(db, new())
-    before = {host.name: host for host in await claims.load_hosts(db)}
+    before = {host.name: host for host in await hosts.load_hosts(db)}
     [outcome] = await claims.claim_many(db, [claim_of(record, "host-1", disk_gib=7)])
     assert isinstance(outcome, Claimed)
     assert outcome.record == await instances.get(db, record.id)
     assert (outcome.record.host, outcome.record.task_state) == ("host-1", TaskState.NETWORKING)
     assert (outcome.record.fencing_epoch, outcome.record.attempts, outcome.record.version) == (1, 1, 2)
-    [host] = await claims.load_hosts(db, names=["host-1"])
+    [host] = await hosts.load_hosts(db, names=["host-1"])
     assert (host.vcpus_used, host.memory_used_mib, host.disk_used_gib, host.instances) == (1, 512, 7, 1)
     assert host.generation == before["host-1"].generation + 1
     assert await instances.list_unscheduled(db) == []
@@ -103,8 +106,8 @@ async def test_each_resource_is_a_limit(db: Database, resource: str) -> None:
         {"ratios": {"cpu": 2, "memory": 1.5, "disk": 1}, "reserved": {"vcpus": 1, "memoryMiB": 512}}
     )
     status = ComputeNodeStatus(vcpus=4, memory_mib=4608, disk_gib=10)
-    await catalog.upsert_compute_node(db, "host-0", spec, status)
-    [host] = await claims.load_hosts(db)
+    await nodes.upsert_compute_node(db, "host-0", spec, status)
+    [host] = await hosts.load_hosts(db)
     limits = {"vcpus": 6, "memory_mib": 6144, "disk_gib": 10}
     assert (host.vcpus_limit, host.memory_limit_mib, host.disk_limit_gib) == tuple(limits.values())
     one, two, three = await _waiting(db, 3)
@@ -127,7 +130,7 @@ async def test_a_host_shrunk_below_its_load_takes_no_more_and_loses_nothing(db: 
     await make_host(db, "host-0", vcpus=2)
     record = await instances.register(db, new("late"))
     assert _results(await claims.claim_many(db, [claim_of(record, "host-0")])) == [Refusal.HOST_FULL]
-    [host] = await claims.load_hosts(db)
+    [host] = await hosts.load_hosts(db)
     assert (host.vcpus_used, host.vcpus_limit) == (3, 2)
     await assert_consistent(db)
 
@@ -137,8 +140,7 @@ async def test_of_1000_instances_four_schedulers_place_the_500_that_fit(database
     await asyncio.gather(*(instances.register(databases[0], new(f"web-{n}")) for n in range(1000)))
     won = await asyncio.gather(*(claimer.claim_until_full(db, seed, 40) for seed, db in enumerate(databases)))
     assert sum(won) == 500
-    hosts = await claims.load_hosts(databases[0])
-    assert {host.vcpus_used for host in hosts} == {50}
+    assert {host.vcpus_used for host in await hosts.load_hosts(databases[0])} == {50}
     assert len(await instances.list_unscheduled(databases[0], 1000)) == 500
     await assert_consistent(databases[0])
 
@@ -148,7 +150,7 @@ async def test_four_processes_place_the_500_that_fit(url: str, db: Database) -> 
     await asyncio.gather(*(instances.register(db, new(f"web-{number}")) for number in range(1000)))
     won = await asyncio.to_thread(_race, url)
     assert sum(won) == 500
-    assert {host.vcpus_used for host in await claims.load_hosts(db)} == {50}
+    assert {host.vcpus_used for host in await hosts.load_hosts(db)} == {50}
     await assert_consistent(db)
 
 
@@ -182,9 +184,9 @@ async def test_random_claims_and_releases_by_four_never_pass_a_limit(databases: 
     async def work(db: Database, host: str, number: int) -> None:
         record = await instances.register(db, new(f"web-{number}"))
         [outcome] = await claims.claim_many(db, [claim_of(record, host)])
-        most.extend(each.vcpus_used for each in await claims.load_hosts(db))
+        most.extend(each.vcpus_used for each in await hosts.load_hosts(db))
         if isinstance(outcome, Claimed) and number % 2:
-            await instances.reschedule(
+            await failures.reschedule(
                 db, record.id, outcome.record.version, exclude_host=host, message="again"
             )
         elif number % 3:
@@ -203,8 +205,8 @@ async def test_random_claims_and_releases_by_four_never_pass_a_limit(databases: 
 
 async def _group(db: Database, policy: GroupPolicy, maximum: int | None = None) -> GroupRule:
     spec = ServerGroupSpec(policy=policy, max_server_per_host=maximum)
-    group = await catalog.upsert_server_group(db, "blue", "group", spec, group_id="group-1")
-    generation, _ = await claims.group_hosts(db, group.id)
+    group = await tenants.upsert_server_group(db, "blue", "group", spec, group_id="group-1")
+    generation, _ = await hosts.group_hosts(db, group.id)
     return GroupRule(group.id, policy, group.max_per_host, generation)
 
 
@@ -221,8 +223,8 @@ async def test_two_schedulers_cannot_put_two_of_an_anti_affinity_group_on_one_ho
         )
     )
     assert sorted(_results([outcome for [outcome] in results])) == [*[Refusal.GROUP_POLICY] * 3, "claimed"]
-    generation, hosts = await claims.group_hosts(databases[0], rule.group_id)
-    assert (generation > rule.group_generation, hosts) == (True, {"host-0": 1})
+    generation, members = await hosts.group_hosts(databases[0], rule.group_id)
+    assert (generation > rule.group_generation, members) == (True, {"host-0": 1})
     await assert_consistent(databases[0])
 
 
@@ -233,8 +235,8 @@ async def test_schedulers_that_look_again_spread_the_whole_group(databases: list
 
     async def place(db: Database, record: InstanceRecord) -> None:
         while True:
-            generation, hosts = await claims.group_hosts(db, rule.group_id)
-            free = sorted({f"host-{index}" for index in range(8)} - set(hosts))
+            generation, members = await hosts.group_hosts(db, rule.group_id)
+            free = sorted({f"host-{index}" for index in range(8)} - set(members))
             now = GroupRule(rule.group_id, rule.policy, 1, generation)
             [outcome] = await claims.claim_many(db, [claim_of(record, free[0], group=now)])
             if isinstance(outcome, Claimed):
@@ -242,16 +244,16 @@ async def test_schedulers_that_look_again_spread_the_whole_group(databases: list
             assert outcome.reason is Refusal.GROUP_POLICY
 
     await asyncio.gather(*(place(databases[index % 4], record) for index, record in enumerate(records)))
-    _, hosts = await claims.group_hosts(databases[0], rule.group_id)
-    assert hosts == {f"host-{index}": 1 for index in range(8)}
+    _, members = await hosts.group_hosts(databases[0], rule.group_id)
+    assert members == {f"host-{index}": 1 for index in range(8)}
 
 
 async def test_a_batch_keeps_the_rule_of_its_groups(db: Database) -> None:
     await make_cloud(db, hosts=2)
     rule = await _group(db, GroupPolicy.ANTI_AFFINITY, 2)
     records = await _waiting(db, 5, group_id=rule.group_id)
-    hosts = ["host-0", "host-0", "host-0", "host-1", "host-1"]
-    requests = [claim_of(record, host, group=rule) for record, host in zip(records, hosts, strict=True)]
+    chosen = ["host-0", "host-0", "host-0", "host-1", "host-1"]
+    requests = [claim_of(record, host, group=rule) for record, host in zip(records, chosen, strict=True)]
     assert _results(await claims.claim_many(db, requests)) == [
         "claimed",
         "claimed",
@@ -278,9 +280,9 @@ async def test_a_removed_group_is_not_found(db: Database) -> None:
     await make_cloud(db)
     rule = await _group(db, GroupPolicy.AFFINITY)
     [record] = await _waiting(db, 1, group_id=rule.group_id)
-    await catalog.remove_server_group(db, "blue", "group")
+    await tenants.remove_server_group(db, "blue", "group")
     with pytest.raises(ServerGroupNotFound):
-        await claims.group_hosts(db, rule.group_id)
+        await hosts.group_hosts(db, rule.group_id)
     outcomes = await claims.claim_many(db, [claim_of(record, "host-0", group=rule)])
     assert _results(outcomes) == [Refusal.GROUP_POLICY]
 
@@ -291,22 +293,22 @@ async def test_a_removed_group_is_not_found(db: Database) -> None:
 async def test_a_scheduler_reads_only_the_hosts_that_changed(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "CHANGED_OVERLAP_US", 0)
+    monkeypatch.setattr(hosts, "CHANGED_OVERLAP_US", 0)
     await make_cloud(db, hosts=5)
-    seen = max(host.changed for host in await claims.load_hosts(db)) + 1
-    assert await claims.load_hosts(db, changed_since=seen) == []
+    seen = max(host.changed for host in await hosts.load_hosts(db)) + 1
+    assert await hosts.load_hosts(db, changed_since=seen) == []
     await claimed(db, "host-3")
-    [changed] = await claims.load_hosts(db, changed_since=seen)
+    [changed] = await hosts.load_hosts(db, changed_since=seen)
     assert (changed.name, changed.vcpus_used) == ("host-3", 1)
     seen = changed.changed + 1
     await make_host(db, "host-4", disabled=True)
-    [changed] = await claims.load_hosts(db, changed_since=seen)
+    [changed] = await hosts.load_hosts(db, changed_since=seen)
     assert (changed.name, changed.disabled) == ("host-4", True)
     seen = changed.changed + 1
-    await catalog.remove_compute_node(db, "host-1")
-    [changed] = await claims.load_hosts(db, changed_since=seen)
+    await nodes.remove_compute_node(db, "host-1")
+    [changed] = await hosts.load_hosts(db, changed_since=seen)
     assert (changed.name, changed.removed) == ("host-1", True)
-    assert {host.name for host in await claims.load_hosts(db)} == {"host-0", "host-2", "host-3", "host-4"}
+    assert {host.name for host in await hosts.load_hosts(db)} == {"host-0", "host-2", "host-3", "host-4"}
 
 
 async def test_io_ops_are_the_instances_being_built(db: Database) -> None:
@@ -315,9 +317,9 @@ async def test_io_ops_are_the_instances_being_built(db: Database) -> None:
     await spawning(db, "host-1", name="one")
     two = await claimed(db, "host-1", name="two")
     await instances.register(db, new("waiting"))
-    assert await claims.io_ops_per_host(db) == {"host-1": 2}
+    assert await hosts.io_ops_per_host(db) == {"host-1": 2}
     await delete(db, two)
-    assert await claims.io_ops_per_host(db) == {"host-1": 1}
+    assert await hosts.io_ops_per_host(db) == {"host-1": 1}
 
 
 async def test_the_queue_is_oldest_first(db: Database) -> None:
@@ -328,3 +330,12 @@ async def test_the_queue_is_oldest_first(db: Database) -> None:
     assert [record.id for record in await instances.list_unscheduled(db)] == [
         record.id for record in records[1:]
     ]
+
+
+async def test_an_instance_says_what_it_waits_for(db: Database) -> None:
+    await make_cloud(db)
+    record = await instances.register(db, new())
+    waiting = await claims.note_waiting(db, record.id, record.version, "no host is up")
+    assert waiting.placement_message == "no host is up"
+    assert await claims.note_waiting(db, record.id, waiting.version, "no host is up") == waiting
+    assert (await place_on(db, waiting, "host-0")).placement_message is None

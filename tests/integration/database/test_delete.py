@@ -17,10 +17,13 @@ from cairn_database import (
     InstanceRecord,
     TaskState,
     VmState,
-    catalog,
     claims,
     history,
+    hosts,
     instances,
+    removal,
+    tasks,
+    tenants,
 )
 from integration.database.support import (
     active,
@@ -40,7 +43,7 @@ async def _in_error(db: Database) -> InstanceRecord:
 
 async def _stopping(db: Database) -> InstanceRecord:
     record = await active(db)
-    return await instances.begin_task(db, record.id, record.version, TaskState.POWERING_OFF, action="stop")
+    return await tasks.begin_task(db, record.id, record.version, TaskState.POWERING_OFF, action="stop")
 
 
 STATES: dict[str, Callable[[Database], Awaitable[InstanceRecord]]] = {
@@ -57,17 +60,17 @@ STATES: dict[str, Callable[[Database], Awaitable[InstanceRecord]]] = {
 async def test_deleting_gives_everything_back_whatever_the_state(db: Database, state: str) -> None:
     await make_cloud(db)
     record = await STATES[state](db)
-    begun = await instances.begin_delete(db, record.id, record.version, request_id="req-delete")
+    begun = await removal.begin_delete(db, record.id, record.version, request_id="req-delete")
     assert (begun.task_state, begun.vm_state) == (TaskState.DELETING, record.vm_state)
     assert begun.host == record.host
-    assert await instances.begin_delete(db, record.id) == begun
-    gone = await instances.finish_delete(db, record.id)
+    assert await removal.begin_delete(db, record.id) == begun
+    gone = await removal.finish_delete(db, record.id)
     assert (gone.vm_state, gone.task_state, gone.interfaces) == (VmState.DELETED, None, ())
     assert gone.power_state is PowerState.NO_STATE
     assert gone.deleted_at is not None
     assert gone.terminated_at is not None
-    assert await instances.finish_delete(db, record.id) == gone
-    assert await instances.begin_delete(db, record.id) == gone
+    assert await removal.finish_delete(db, record.id) == gone
+    assert await removal.begin_delete(db, record.id) == gone
     assert await instances.get(db, record.id) == gone
     assert await instances.get_by_name(db, "blue", "web") is None
     assert await instances.list_live(db) == []
@@ -84,11 +87,11 @@ async def test_deleting_gives_everything_back_whatever_the_state(db: Database, s
 async def test_a_member_leaves_its_group(db: Database) -> None:
     await make_cloud(db)
     spec = ServerGroupSpec(policy=GroupPolicy.AFFINITY)
-    group = await catalog.upsert_server_group(db, "blue", "together", spec, group_id="g")
+    group = await tenants.upsert_server_group(db, "blue", "together", spec, group_id="g")
     record = await active(db, group_id=group.id)
-    assert (await claims.group_hosts(db, group.id))[1] == {"host-0": 1}
+    assert (await hosts.group_hosts(db, group.id))[1] == {"host-0": 1}
     await delete(db, record)
-    assert (await claims.group_hosts(db, group.id))[1] == {}
+    assert (await hosts.group_hosts(db, group.id))[1] == {}
     await assert_nothing_left(db)
 
 
@@ -96,8 +99,8 @@ async def test_deletion_is_finished_only_after_it_began(db: Database) -> None:
     await make_cloud(db)
     record = await active(db)
     with pytest.raises(ConcurrentUpdate, match="deleting"):
-        await instances.finish_delete(db, record.id)
-    for function in (instances.begin_delete, instances.finish_delete):
+        await removal.finish_delete(db, record.id)
+    for function in (removal.begin_delete, removal.finish_delete):
         with pytest.raises(InstanceNotFound):
             await function(db, "nothing")
 
@@ -107,8 +110,8 @@ async def test_finished_by_four_at_once_it_gives_back_once(databases: list[Datab
     await make_cloud(db)
     other = await active(db, name="other")
     record = await active(db)
-    await instances.begin_delete(db, record.id)
-    results = await asyncio.gather(*(instances.finish_delete(each, record.id) for each in databases))
+    await removal.begin_delete(db, record.id)
+    results = await asyncio.gather(*(removal.finish_delete(each, record.id) for each in databases))
     assert len(set(map(str, results))) == 1
     await delete(db, other)
     await assert_nothing_left(db)
@@ -124,10 +127,10 @@ async def test_claim_and_delete_at_once_end_in_nothing(databases: list[Database]
         await claims.claim_many(databases[1], [request])
 
     async def remove(record: InstanceRecord) -> None:
-        await instances.begin_delete(databases[2], record.id)
+        await removal.begin_delete(databases[2], record.id)
         while True:
             try:
-                await instances.finish_delete(databases[3], record.id)
+                await removal.finish_delete(databases[3], record.id)
             except ConcurrentUpdate:
                 continue
             return

@@ -16,9 +16,9 @@ from cairn_database import (
     DatabaseSettings,
     DatabaseUnavailable,
     ProjectNotFound,
-    catalog,
     claims,
     instances,
+    tenants,
 )
 from cairn_database.engine import RunAgain
 from cairn_database.rows import now
@@ -88,7 +88,7 @@ async def test_a_race_is_run_again_until_it_is_settled(db: Database) -> None:
 async def test_a_deadlock_is_settled_by_running_again(databases: list[Database]) -> None:
     """Transactions that lock the same two rows, half of them in the opposite order."""
     await make_cloud(databases[0], hosts=0)
-    await catalog.upsert_project(databases[0], "green", (await catalog.list_projects(databases[0]))[0].spec)
+    await tenants.upsert_project(databases[0], "green", (await tenants.list_projects(databases[0]))[0].spec)
 
     def add(first: str, second: str) -> Transaction:
         def transaction(conn: sa.Connection) -> None:

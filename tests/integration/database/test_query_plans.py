@@ -12,7 +12,19 @@ import sqlalchemy as sa
 
 from cairn_crds.instance import PowerState
 from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
-from cairn_database import Database, TaskState, VmState, catalog, claims, history, instances, quotas
+from cairn_database import (
+    Database,
+    TaskState,
+    VmState,
+    claims,
+    failures,
+    history,
+    hosts,
+    instances,
+    quotas,
+    tasks,
+    tenants,
+)
 from integration.database.conftest import sqlite_only
 from integration.database.support import active, delete, make_cloud, new, spawning
 
@@ -20,7 +32,7 @@ Statement = tuple[str, Any]
 
 READS_IT_ALL: dict[str, Callable[[Database], Awaitable[object]]] = {
     "count_by_state": instances.count_by_state,
-    "load_hosts": claims.load_hosts,
+    "load_hosts": hosts.load_hosts,
 }
 
 
@@ -59,12 +71,12 @@ def _complaints(plans: dict[str, list[str]]) -> list[str]:
 
 async def _everything_hot(db: Database) -> None:
     """A boot, a stop, failures, deletes, and every list that a process asks for again and again."""
-    group = await catalog.upsert_server_group(
+    group = await tenants.upsert_server_group(
         db, "blue", "group", ServerGroupSpec(policy=GroupPolicy.ANTI_AFFINITY), group_id="g"
     )
     record = await active(db, group_id=group.id)
-    record = await instances.begin_task(db, record.id, record.version, TaskState.POWERING_OFF, action="stop")
-    await instances.finish_task(
+    record = await tasks.begin_task(db, record.id, record.version, TaskState.POWERING_OFF, action="stop")
+    await tasks.finish_task(
         db,
         record.id,
         record.version,
@@ -73,8 +85,8 @@ async def _everything_hot(db: Database) -> None:
         power_state=PowerState.SHUTDOWN,
     )
     broken = await spawning(db, name="broken")
-    await instances.reschedule(db, broken.id, broken.version, exclude_host="host-0", message="again")
-    rule = claims.GroupRule(group.id, group.policy, 1, (await claims.group_hosts(db, group.id))[0])
+    await failures.reschedule(db, broken.id, broken.version, exclude_host="host-0", message="again")
+    rule = claims.GroupRule(group.id, group.policy, 1, (await hosts.group_hosts(db, group.id))[0])
     other = await instances.register(db, new("other", group_id=group.id))
     request = claims.ClaimRequest(other.id, other.version, "host-1", 1, 1, 1, rule)
     await claims.claim_many(db, [request])
@@ -87,14 +99,14 @@ async def _everything_hot(db: Database) -> None:
     await instances.get_by_name(db, "blue", "other")
     await instances.get_many(db, [record.id, other.id])
     await instances.rebind(db, "blue", "other", "uid")
-    await claims.load_hosts(db, changed_since=0)
-    await claims.load_hosts(db, names=["host-0"])
-    await claims.group_hosts(db, group.id)
+    await hosts.load_hosts(db, changed_since=0)
+    await hosts.load_hosts(db, names=["host-0"])
+    await hosts.group_hosts(db, group.id)
     await quotas.recount(db, "blue")
     await quotas.report(db, "blue")
     await history.list_actions(db, record.id)
     await delete(db, record)
-    await catalog.project_of_namespace(db, "blue")
+    await tenants.project_of_namespace(db, "blue")
 
 
 @sqlite_only

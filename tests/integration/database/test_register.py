@@ -1,4 +1,4 @@
-"""Accepting an instance."""
+"""Accepting an instance, finding it, and recording what is asked of it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from cairn_database import (
     ServerGroupNotFound,
     TaskState,
     VmState,
-    catalog,
     history,
     instances,
     quotas,
+    removal,
+    tenants,
 )
 from integration.database.support import (
     LARGE,
     UNLIMITED,
+    active,
     assert_consistent,
     assert_nothing_left,
     delete,
@@ -88,10 +90,10 @@ async def test_a_name_is_taken_until_its_holder_is_deleted(db: Database) -> None
         with pytest.raises(NameTaken, match=holder.id):
             await instances.register(db, new("web"))
         other = await instances.register(db, new("web", namespace="green"))
-        await instances.begin_delete(db, holder.id)
+        await removal.begin_delete(db, holder.id)
         with pytest.raises(NameTaken):
             await instances.register(db, new("web"))
-        await instances.finish_delete(db, holder.id)
+        await removal.finish_delete(db, holder.id)
         assert await instances.get_by_name(db, "blue", "web") is None
         await delete(db, other)
     await assert_nothing_left(db)
@@ -116,10 +118,10 @@ async def test_a_project_must_be_there_and_enabled(db: Database) -> None:
     await make_cloud(db)
     with pytest.raises(ProjectNotFound, match="green"):
         await instances.register(db, new(project="green"))
-    await catalog.upsert_project(db, "blue", ProjectSpec(enabled=False))
+    await tenants.upsert_project(db, "blue", ProjectSpec(enabled=False))
     with pytest.raises(ProjectDisabled, match="blue"):
         await instances.register(db, new())
-    await catalog.remove_project(db, "blue")
+    await tenants.remove_project(db, "blue")
     with pytest.raises(ProjectNotFound):
         await instances.register(db, new())
     await assert_nothing_left(db)
@@ -157,7 +159,7 @@ async def test_parallel_requests_never_pass_the_quota(databases: list[Database])
 async def test_a_lowered_quota_refuses_more_and_lets_go(db: Database) -> None:
     await make_cloud(db)
     record = await instances.register(db, new(flavor=LARGE))
-    await catalog.upsert_project(db, "blue", ProjectSpec.model_validate({"quotas": {"cores": 1}}))
+    await tenants.upsert_project(db, "blue", ProjectSpec.model_validate({"quotas": {"cores": 1}}))
     with pytest.raises(QuotaExceeded):
         await instances.register(db, new("second"))
     await delete(db, record)
@@ -181,7 +183,7 @@ async def test_recount_heals_counters_that_somebody_edited(db: Database) -> None
 async def test_a_member_joins_its_server_group_and_leaves_it(db: Database) -> None:
     await make_cloud(db, quotas=UNLIMITED | {"serverGroupMembers": 2})
     spec = ServerGroupSpec(policy=GroupPolicy.ANTI_AFFINITY)
-    group = await catalog.upsert_server_group(db, "blue", "apart", spec, group_id="group-1")
+    group = await tenants.upsert_server_group(db, "blue", "apart", spec, group_id="group-1")
     first = await instances.register(db, new("a", group_id=group.id))
     await instances.register(db, new("b", group_id=group.id))
     with pytest.raises(QuotaExceeded, match="server_group_members"):
@@ -213,3 +215,31 @@ async def test_pages_of_live_instances_hold_each_once(db: Database) -> None:
     assert seen == sorted(wanted)
     assert set(await instances.get_many(db, [*wanted, gone.id])) == {*wanted, gone.id}
     assert await instances.count_by_state(db) == {(VmState.BUILDING, TaskState.SCHEDULING): 7}
+
+
+async def test_edits_and_a_new_resource_are_recorded_once(db: Database) -> None:
+    await make_cloud(db)
+    record = await active(db)
+    edited = await instances.update_request(
+        db, record.id, record.version, request={"metadata": {"a": "b"}}, hints={"group": "g"}
+    )
+    assert (edited.request, edited.hints) == ({"metadata": {"a": "b"}}, {"group": "g"})
+    same = await instances.update_request(db, record.id, edited.version, request={"metadata": {"a": "b"}})
+    assert same == edited
+    bound = await instances.rebind(db, "blue", "web", "uid-2")
+    assert (bound.resource_uid, bound.version) == ("uid-2", edited.version + 1)
+    assert await instances.rebind(db, "blue", "web", "uid-2") == bound
+    with pytest.raises(InstanceNotFound):
+        await instances.rebind(db, "green", "web", "uid-3")
+
+
+async def test_a_hosts_instances_are_listed_while_they_live(db: Database) -> None:
+    await make_cloud(db)
+    one = await active(db, name="one")
+    two = await active(db, "host-1", name="two")
+    assert await instances.list_by_host(db, "host-0") == [one]
+    keys = await instances.list_keys(db)
+    assert {key.id for key in keys} == {one.id, two.id}
+    assert await instances.list_keys(db, after_id=max(one.id, two.id)) == []
+    await delete(db, one)
+    assert await instances.list_by_host(db, "host-0") == []

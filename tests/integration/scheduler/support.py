@@ -11,7 +11,16 @@ from cairn_crds.compute_node import ComputeNodeSpec, ComputeNodeStatus
 from cairn_crds.flavor import FlavorSpec
 from cairn_crds.project import ProjectSpec
 from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
-from cairn_database import Database, InstanceRecord, NewInstance, TaskState, VmState, catalog, instances
+from cairn_database import (
+    Database,
+    InstanceRecord,
+    NewInstance,
+    TaskState,
+    VmState,
+    instances,
+    nodes,
+    tenants,
+)
 from cairn_operator.scheduler.service import Scheduler
 from cairn_operator.scheduler.settings import SchedulerSettings
 
@@ -23,13 +32,13 @@ IMAGE = {"name": "debian", "url": "https://images.example/debian.qcow2", "sha256
 async def make_hosts(db: Database, names: list[str], vcpus: int = 16) -> None:
     """Project `blue`, and hosts with so many vCPUs to give out and plenty of the rest."""
     quotas = {"quotas": UNLIMITED}
-    await catalog.upsert_project(db, "blue", ProjectSpec.model_validate(quotas))
+    await tenants.upsert_project(db, "blue", ProjectSpec.model_validate(quotas))
     for name in names:
         await make_host(db, name, vcpus)
 
 
 async def make_host(db: Database, name: str, vcpus: int, *, disabled: bool = False) -> None:
-    await catalog.upsert_compute_node(db, name, _spec(disabled), _status(vcpus))
+    await nodes.upsert_compute_node(db, name, _spec(disabled), _status(vcpus))
 
 
 def know_host(scheduler: Scheduler, name: str, vcpus: int = 16) -> None:
@@ -68,7 +77,7 @@ async def make_group(db: Database, policy: GroupPolicy, most: int | None = None)
     """The id of a new server group."""
     spec = ServerGroupSpec(policy=policy, max_server_per_host=most)
     name = f"g-{uuid.uuid4().hex[:8]}"
-    group = await catalog.upsert_server_group(db, "blue", name, spec, group_id=str(uuid.uuid4()))
+    group = await tenants.upsert_server_group(db, "blue", name, spec, group_id=str(uuid.uuid4()))
     return group.id
 
 

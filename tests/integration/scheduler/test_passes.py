@@ -10,7 +10,19 @@ import sqlalchemy as sa
 
 from cairn_crds.flavor import FlavorSpec
 from cairn_crds.server_group import GroupPolicy
-from cairn_database import Database, InstanceRecord, TaskState, VmState, catalog, claims, instances, tables
+from cairn_database import (
+    Database,
+    InstanceRecord,
+    TaskState,
+    VmState,
+    claims,
+    failures,
+    hosts,
+    instances,
+    removal,
+    tables,
+    tenants,
+)
 from cairn_operator.scheduler import metrics
 from integration.scheduler.support import (
     SMALL,
@@ -62,7 +74,7 @@ async def test_the_claim_takes_what_the_flavor_says(db: Database) -> None:
     await drain(scheduler_for(db, ["a"]))
     found = await instances.get(db, record.id)
     assert (found.host, found.task_state, found.fencing_epoch) == ("a", TaskState.NETWORKING, 1)
-    [host] = await claims.load_hosts(db)
+    [host] = await hosts.load_hosts(db)
     assert (host.vcpus_used, host.memory_used_mib, host.disk_used_gib, host.instances) == (2, 1024, 16, 1)
 
 
@@ -111,8 +123,8 @@ async def test_room_that_was_freed_unseen_is_found_before_an_instance_fails(db: 
     failing = await ask(db)
     await drain(scheduler)
     assert "CoreFilter removed 1" in await message_of(db, failing)
-    await instances.begin_delete(db, full.id)
-    await instances.finish_delete(db, full.id)
+    await removal.begin_delete(db, full.id)
+    await removal.finish_delete(db, full.id)
     record = await ask(db)
     await drain(scheduler)
     assert await host_of(db, record) == "a"
@@ -163,7 +175,7 @@ async def test_hosts_where_it_failed_are_not_tried_again(db: Database) -> None:
         record = await instances.get(db, record.id)
         assert record.host is not None
         tried.append(record.host)
-        await instances.reschedule(db, record.id, record.version, exclude_host=record.host, message="broken")
+        await failures.reschedule(db, record.id, record.version, exclude_host=record.host, message="broken")
     assert sorted(tried) == ["a", "b"]
     await drain(scheduler)
     assert "RetryFilter removed 2 (building it failed there before)" in await message_of(db, record)
@@ -211,8 +223,8 @@ async def test_a_group_that_is_gone_is_said_to_be(db: Database) -> None:
     await make_hosts(db, ["a"])
     group = await make_group(db, GroupPolicy.AFFINITY)
     record = await ask(db, group_id=group)
-    [found] = await catalog.list_server_groups(db, "blue")
-    await catalog.remove_server_group(db, "blue", found.name)
+    [found] = await tenants.list_server_groups(db, "blue")
+    await tenants.remove_server_group(db, "blue", found.name)
     await drain(scheduler_for(db, ["a"]))
     assert "Create a ServerGroup resource first" in await message_of(db, record)
 
@@ -250,14 +262,14 @@ async def test_an_instance_deleted_meanwhile_is_dropped_and_its_room_is_free(
 
     async def delete_first(database: Database, requests: Sequence[claims.ClaimRequest]) -> Any:
         monkeypatch.setattr(claims, "claim_many", claim)
-        await instances.begin_delete(db, gone.id)
+        await removal.begin_delete(db, gone.id)
         return await claim(database, requests)
 
     monkeypatch.setattr(claims, "claim_many", delete_first)
     await drain(scheduler)
     assert await host_of(db, stays) == "a"
     assert (await instances.get(db, gone.id)).task_state is TaskState.DELETING
-    await instances.finish_delete(db, gone.id)
+    await removal.finish_delete(db, gone.id)
 
 
 async def test_a_row_that_breaks_the_transaction_does_not_take_the_others_along(
@@ -275,7 +287,7 @@ async def test_a_row_that_breaks_the_transaction_does_not_take_the_others_along(
     monkeypatch.setattr(claims, "claim_many", break_on_the_second)
     await scheduler_for(db, ["a"]).run_pass()
     assert [await host_of(db, record) for record in records] == ["a", None, "a"]
-    [host] = await claims.load_hosts(db)
+    [host] = await hosts.load_hosts(db)
     assert host.instances == 2
 
 

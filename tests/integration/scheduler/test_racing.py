@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cairn_crds.server_group import GroupPolicy
-from cairn_database import Database, InstanceRecord, audit, claims
+from cairn_database import Database, InstanceRecord, audit, hosts
 from integration.scheduler.racer import race
 from integration.scheduler.support import ask, drain, make_group, make_hosts, outcome, scheduler_for
 
@@ -28,7 +28,7 @@ async def expect_500_of_1000(db: Database, records: list[InstanceRecord]) -> Non
             "10 hosts: CoreFilter removed 10 (need 1 vCPUs, the roomiest has 0 left)."
         )
         assert record.fault_message == f"No valid host was found. {record.placement_message}"
-    for host in await claims.load_hosts(db):
+    for host in await hosts.load_hosts(db):
         assert (host.vcpus_used, host.instances, host.memory_used_mib) == (50, 50, 50 * 512)
     assert await audit.findings(db) == []
 

@@ -17,10 +17,11 @@ from cairn_database import (
     InstanceRecord,
     TaskState,
     VmState,
-    catalog,
     history,
     instances,
     migrations,
+    tasks,
+    tenants,
 )
 from cairn_database.records import NewInstance
 from cairn_operator.conductor.changes import apply_edits, shorten, with_power
@@ -52,7 +53,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite+aiosqlite:///{tmp_path}/test.db"
     await asyncio.to_thread(lambda: asyncio.run(migrations.upgrade(url)))
     async with Database(url) as database:
-        await catalog.upsert_project(database, "acme", ProjectSpec())
+        await tenants.upsert_project(database, "acme", ProjectSpec())
         yield database
 
 
@@ -72,7 +73,7 @@ async def active(db: Database, generation: int = 1, **spec: Any) -> InstanceReco
             image=row.image,
         ),
     )
-    return await instances.finish_task(
+    return await tasks.finish_task(
         db,
         ID,
         registered.version,
@@ -159,7 +160,7 @@ async def test_a_reboot_is_a_count_that_has_not_been_reached(db: Database) -> No
     scope, _kubernetes = await edited(db, row, generation=2, reboot={"generation": 1, "type": "Soft"})
     assert of(scope).task_state is TaskState.REBOOTING
     assert of(scope).request["spec"]["reboot"] == {"generation": 1, "type": "Soft"}
-    done = await instances.finish_task(
+    done = await tasks.finish_task(
         db,
         ID,
         of(scope).version,
@@ -178,7 +179,7 @@ async def test_a_stop_and_a_reboot_in_one_edit(db: Database) -> None:
     reboot = {"generation": 1, "type": "Soft"}
     scope, _kubernetes = await edited(db, row, generation=2, powerState="Stopped", reboot=reboot)
     assert of(scope).task_state is TaskState.POWERING_OFF
-    stopped = await instances.finish_task(
+    stopped = await tasks.finish_task(
         db,
         ID,
         of(scope).version,
@@ -195,7 +196,7 @@ async def test_a_stop_and_a_reboot_in_one_edit(db: Database) -> None:
 async def test_a_hard_reboot_starts_what_is_off_and_the_row_says_so(db: Database) -> None:
     row = await active(db)
     scope, _kubernetes = await edited(db, row, generation=2, powerState="Stopped")
-    stopped = await instances.finish_task(
+    stopped = await tasks.finish_task(
         db,
         ID,
         of(scope).version,
