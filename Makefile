@@ -9,11 +9,11 @@ RUN_AS_ROOT := $(if $(SUDO),sudo --preserve-env=CAIRN_HOME$(comma)CAIRN_CONTEXT$
 
 # What `up` needs: QEMU and libvirt for guests, what the demo image is made with, Kubernetes' client if there
 # is none. Kubernetes itself is built from Debian's source package by `cairn up` and cached.
-PACKAGES_UP := gcc libc6-dev python3-dev pkg-config libvirt-dev libvirt-daemon-system libvirt-clients \
+PACKAGES_UP := gcc libc6-dev python3-dev python3-venv pkg-config libvirt-dev libvirt-daemon-system libvirt-clients \
 	libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils seabios ipxe-qemu dnsmasq-base iptables nftables \
 	ebtables bridge-utils iproute2 mtools dosfstools syslinux syslinux-common e2fsprogs fdisk kmod \
 	openssh-client util-linux ca-certificates
-PACKAGES_TEST := $(PACKAGES_UP) postgresql-15 mariadb-server mmdebstrap
+PACKAGES_TEST := $(PACKAGES_UP) postgresql-15 mariadb-server mmdebstrap busybox-static
 
 .DEFAULT_GOAL := help
 
