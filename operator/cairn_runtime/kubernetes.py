@@ -40,7 +40,7 @@ class KubernetesError(Exception):
 
 
 class NotFound(KubernetesError):
-    """There is no such object (or no such kind: are the CRDs applied?)."""
+    """There is no such object."""
 
 
 class Conflict(KubernetesError):
@@ -224,6 +224,9 @@ def _error(response: aiohttp.ClientResponse, raw: bytes) -> KubernetesError:
         reason, message = answer.get("reason") or "Unknown", answer.get("message") or ""
     except (orjson.JSONDecodeError, AttributeError):
         reason, message = "Unknown", raw[:200].decode(errors="replace")
+    if status == 404 and reason != "NotFound":
+        # An API server that has just started does not serve custom resources yet: says nothing of the object.
+        return ApiServerUnavailable(status, "NotServed", f"{message.strip()} (are the CRDs applied?)")
     if status == 409:
         return (AlreadyExists if reason == "AlreadyExists" else Conflict)(status, reason, message)
     if status == 429 or status >= 500:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import kopf
@@ -21,6 +22,9 @@ from cairn_runtime.signals import retake
 from cairn_runtime.store import Store
 
 log = structlog.get_logger()
+KOPF = Path(kopf.__file__).parent
+BROKEN_SECONDS = 0.5
+"""Between the end of a broken kopf and the next one."""
 LISTING_SECONDS = 1.0
 """How long kopf is given to take in a list."""
 
@@ -43,6 +47,18 @@ class _NoDiff(kopf.DiffBaseStorage):
 
     def store(self, *, body: Any, patch: Any, essence: Any) -> None:
         return None
+
+
+def _is_kopfs(task: asyncio.Task[Any]) -> bool:
+    """Whether it was left behind by a kopf that died."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and KOPF in Path(code.co_filename).parents
+
+
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Watches:
@@ -89,7 +105,7 @@ class Watches:
         """
         await self.resync()
         self._tasks = [
-            asyncio.create_task(self._run_kopf(), name="kopf"),
+            asyncio.create_task(self._keep_watching(), name="kopf"),
             asyncio.create_task(self._keep_in_sync(), name="resync"),
         ]
         for task in self._tasks:
@@ -132,6 +148,16 @@ class Watches:
             return "the watches have ended"
         return None
 
+    async def _keep_watching(self) -> None:
+        # kopf dies of what it does not expect, such as the "404 page not found" with which an API server
+        # answers while it starts.
+        while True:
+            try:
+                await self._run_kopf()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next try begins anew
+                log.warning("watches.broken", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(BROKEN_SECONDS)
+
     async def _run_kopf(self) -> None:
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
@@ -155,9 +181,8 @@ class Watches:
         try:
             done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _cancel(tasks)
+            await _cancel([task for task in asyncio.all_tasks() if _is_kopfs(task)])
         for task in done:
             task.result()
 
