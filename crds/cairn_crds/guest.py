@@ -110,6 +110,8 @@ class GuestSpec(Model):
     image: GuestImage
     networks: Annotated[list[GuestNetwork], Field(max_length=16)] = []
     config: GuestConfig
+    request_id: Text = ""
+    """The request that the spec comes from, for the agent's log."""
     extra_specs: Annotated[dict[str, Text], Field(max_length=128)] = {}
 
 

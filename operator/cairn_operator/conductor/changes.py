@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import structlog
@@ -25,6 +26,11 @@ from cairn_operator.conductor.scope import Scope
 log = structlog.get_logger()
 CONFLICT = 409
 """The fault of an instance for which no address was free."""
+
+
+def new_request_id() -> str:
+    """The id of a request that came by kubectl, in the form that Nova's have: it ties log lines together."""
+    return f"req-{uuid.uuid4()}"
 
 
 async def apply_edits(scope: Scope) -> bool:
@@ -78,7 +84,13 @@ async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord)
     task = power_task(record.vm_state, instance.spec.power_state)
     if task is not None:
         scope.record = await tasks.begin_task(
-            scope.env.db, record.id, record.version, task, action=ACTIONS[task], request=request
+            scope.env.db,
+            record.id,
+            record.version,
+            task,
+            action=ACTIONS[task],
+            request=request,
+            request_id=new_request_id(),
         )
     else:
         scope.record = await instances.update_request(
@@ -115,7 +127,13 @@ async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> N
         return
     request = _with_changes(record, instance, reboot=wanted.to_api(), power=DesiredPower.RUNNING)
     scope.record = await tasks.begin_task(
-        scope.env.db, record.id, record.version, task, action=ACTIONS[task], request=request
+        scope.env.db,
+        record.id,
+        record.version,
+        task,
+        action=ACTIONS[task],
+        request=request,
+        request_id=new_request_id(),
     )
 
 
@@ -180,6 +198,7 @@ async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -
             group_id=await group_id(scope, resolved),
             availability_zone=instance.spec.availability_zone,
             hints=instance.spec.scheduler_hints.to_api(),
+            request_id=new_request_id(),
         )
     except (QuotaExceeded, ServerGroupNotFound) as error:
         scope.refusal = Refusal(type(error).__name__, str(error))

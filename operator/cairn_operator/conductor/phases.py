@@ -37,7 +37,7 @@ from cairn_database import (
 from cairn_database.addresses import InterfaceWant
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor import metrics
-from cairn_operator.conductor.changes import apply_edits, group_id
+from cairn_operator.conductor.changes import apply_edits, group_id, new_request_id
 from cairn_operator.conductor.guests import keep_guest, remove_guest, take_outcome
 from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.projection import View, is_passing, project
@@ -60,6 +60,13 @@ REFUSALS: dict[type[Exception], str] = {
 
 SUCCESSOR_LOOK_AGAIN = 1.0
 """Seconds between two looks at whether a name has become free."""
+
+REFUSED_LOOK_AGAIN = 30.0
+"""Seconds; a change of what the spec refers to is acted upon at once, freed quota only then."""
+
+NETWORK_LOOK_AGAIN = 0.2
+NETWORK_PATIENCE_SECONDS = 30.0
+"""For a Network that is there and that SQL does not know yet."""
 
 
 async def find_row(scope: Scope) -> bool:
@@ -169,10 +176,6 @@ async def register(scope: Scope) -> bool:
     return True
 
 
-REFUSED_LOOK_AGAIN = 30.0
-"""Seconds; a change of what the spec refers to is acted upon at once, freed quota only then."""
-
-
 async def _protect(scope: Scope) -> None:
     instance = scope.instance
     if instance is None or INSTANCE_FINALIZER in instance.metadata.finalizers:
@@ -208,6 +211,7 @@ async def _new_instance(scope: Scope, resolved: ResolvedRequest) -> NewInstance:
         availability_zone=spec.availability_zone,
         hints=spec.scheduler_hints.to_api(),
         reboot_generation=spec.reboot.generation,
+        request_id=new_request_id(),
     )
 
 
@@ -217,7 +221,9 @@ async def remove(scope: Scope) -> bool:
     if record is None or not scope.is_deleting:
         return True
     if record.task_state is not TaskState.DELETING:
-        scope.record = record = await removal.begin_delete(scope.env.db, record.id, record.version)
+        scope.record = record = await removal.begin_delete(
+            scope.env.db, record.id, record.version, request_id=new_request_id()
+        )
     instance = scope.instance
     if instance is not None and instance.metadata.deletion_timestamp is None:
         await scope.env.kubernetes.delete(
@@ -277,11 +283,6 @@ async def connect(scope: Scope) -> bool:
         metrics.BOOT_PHASE_SECONDS.labels("place").observe(waited)
         scope.env.events.normal(scope.instance, "Scheduled", f"Placed on host {record.host}.")
     return True
-
-
-NETWORK_LOOK_AGAIN = 0.2
-NETWORK_PATIENCE_SECONDS = 30.0
-"""For a Network that is there and that SQL does not know yet."""
 
 
 def _is_being_taken_in(scope: Scope, network: str) -> bool:

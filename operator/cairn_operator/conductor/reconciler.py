@@ -62,8 +62,9 @@ class Reconciler:
         scope = Scope(env=self._env, key=key, instance=self._env.instances.get(*key))
         with log_context(namespace=key[0], name=key[1]):
             for phase in PHASES:
-                instance_id = scope.record.id if scope.record else None
-                with log_context(instance_id=instance_id, phase=phase.__name__):
+                record = scope.record
+                ids = {"instance_id": record.id, "request_id": record.request_id} if record else {}
+                with log_context(**ids, phase=phase.__name__):
                     if not await phase(scope):
                         break
         return scope.look_again

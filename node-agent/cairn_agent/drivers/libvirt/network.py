@@ -25,6 +25,9 @@ from cairn_crds.guest import GuestNetwork
 
 PREFIX = "cairn-"
 PLACEHOLDER_MAC = "02:00:00:00:00:00"
+LEASE_SECONDS = 120
+"""dnsmasq's shortest. A guest whose plug is pulled gives nothing back, and libvirt has no way to do it for
+the guest: until its lease ends, the next owner of its address is refused it."""
 DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 _NAMESPACE = uuid.UUID("9d3f5a2e-6f0b-5c53-9a57-2f3f6f1c8f10")
 _LIVE = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
@@ -184,8 +187,10 @@ def _entries(definition: ElementTree.Element) -> list[tuple[str, str]]:
 
 
 def _update(network: Any, command: int, entry: tuple[str, str], flags: int) -> None:
-    host = ElementTree.tostring(ElementTree.Element("host", mac=entry[0], ip=entry[1]), encoding="unicode")
-    network.update(command, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, host, flags)
+    host = ElementTree.Element("host", mac=entry[0], ip=entry[1])
+    ElementTree.SubElement(host, "lease", expiry=str(LEASE_SECONDS), unit="seconds")
+    text = ElementTree.tostring(host, encoding="unicode")
+    network.update(command, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, text, flags)
 
 
 def _names(connection: Any) -> list[str]:
