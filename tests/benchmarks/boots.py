@@ -36,6 +36,8 @@ class BootResult:
     all_gone: float
     delete_p50: float
     delete_p95: float
+    boots_per_second: float
+    deletes_per_second: float
     cairn_cpu_per_boot: float
     kubernetes_cpu_per_boot: float
     rss_mib: dict[str, float] = field(default_factory=dict)
@@ -158,6 +160,8 @@ async def _measure(
                 all_gone=all_gone,
                 delete_p50=percentile(deletes, 0.5),
                 delete_p95=percentile(deletes, 0.95),
+                boots_per_second=count / all_active,
+                deletes_per_second=count / all_gone,
                 cairn_cpu_per_boot=(after[0] - before[0]) / count,
                 kubernetes_cpu_per_boot=(after[1] - before[1]) / count,
                 rss_mib=memory,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.machine_cloud import MachineCloud, children
+from e2e.machine_cloud import BOOT_SECONDS, MachineCloud, children
 from e2e.terminal import Terminal
 
 pytestmark = pytest.mark.qemu
@@ -104,3 +104,19 @@ def test_a_forwarded_port_leads_to_the_guests_http(cloud: MachineCloud, web: str
         opener.open(f"http://127.0.0.1:{port}/", timeout=5)
     assert relays
     assert not any(Path(f"/proc/{pid}").exists() for pid in relays)
+
+
+def test_an_address_used_again_reaches_its_new_owner(cloud: MachineCloud, web: str) -> None:
+    """The old owner never gave its lease back, which holds the new one up until that has ended."""
+    address = cloud.get("web")["status"]["addresses"][0]["address"]
+    cloud.wait_console(web, f"network eth0 {address}")
+    cloud.delete("web")
+    spec = {"flavor": "m1.nano", "image": "demo", "keyPair": "default"}
+    networks = [{"network": "default", "address": address}]
+    try:
+        cloud.apply(cloud.resource("Instance", "heir", **spec, networks=networks))
+        body = cloud.phase("heir", "Active")
+        cloud.wait_console(body["status"]["instanceId"], f"network eth0 {address}", seconds=BOOT_SECONDS)
+        assert cloud.on_guest("heir", "hostname") == "heir"
+    finally:
+        cloud.delete("heir")

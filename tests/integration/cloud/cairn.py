@@ -101,6 +101,7 @@ class Cairn:
 
     def revive(self) -> None:
         """Everything runs as it should."""
+        self.plane.group.start()
         for child in self.cloud.processes:
             if child.running:
                 child.thaw()
