@@ -32,7 +32,7 @@ NOVA = {
     },
     "large": {"boots_per_second": 2.4, "deletes_per_second": 6.2, "cairn_cpu_per_boot": 1.1},
 }
-"""Real Nova, measured on such a machine: single and burst on 10 hosts, large with 500 at once on 100 nodes."""
+"""Real Nova on such a machine: single and burst on 10 hosts, large with 500 at once on 100 nodes."""
 
 MORE_IS_BETTER = frozenset({"boots_per_second", "deletes_per_second"})
 
