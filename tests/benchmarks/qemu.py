@@ -24,7 +24,7 @@ from e2e.machine_cloud import BOOT_SECONDS, NAMESPACE, MachineCloud, machine_clo
 
 BANNER = b"cairn-demo: userspace up"
 POLL_SECONDS = 0.002
-SAMPLE = re.compile(r"^(\w+)_(sum|count)\{(?:call|step|phase)=\"(\w+)\"\} (\S+)$", re.MULTILINE)
+SAMPLE = re.compile(r"^(\w+)_(sum|count)\{(?:call|step|phase)=\"([\w-]+)\"\} (\S+)$", re.MULTILINE)
 FAMILIES = {
     "cairn_boot_phase_seconds": "",
     "cairn_driver_call_seconds": "driver ",
