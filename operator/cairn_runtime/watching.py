@@ -25,6 +25,8 @@ log = structlog.get_logger()
 KOPF = Path(kopf.__file__).parent
 BROKEN_SECONDS = 0.5
 """Between the end of a broken kopf and the next one."""
+CANCEL_ATTEMPTS = 5
+CANCEL_SECONDS = 2.0
 LISTING_SECONDS = 1.0
 """How long kopf is given to take in a list."""
 
@@ -56,9 +58,15 @@ def _is_kopfs(task: asyncio.Task[Any]) -> bool:
 
 
 async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel them until they end: a kopf task that is just closing a stream swallows a cancellation."""
+    pending = set(tasks)
+    for _ in range(CANCEL_ATTEMPTS):
+        for task in pending:
+            task.cancel()
+        if pending:
+            _done, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+    if pending:
+        log.warning("watches.not_cancelled", tasks=sorted(task.get_name() for task in pending))
 
 
 class Watches:
