@@ -13,11 +13,18 @@ process  → start, signals, graceful end
 """
 
 import sys
+from importlib import import_module
 
-# kopf imports the `kubernetes` package where there is one, only to recognise its model classes, which Cairn
-# does not use: 11 MB in every process. It does without when the import fails, so it is made to fail, once.
-if "kopf" not in sys.modules and "kubernetes" not in sys.modules:
-    sys.modules["kubernetes"] = None  # type: ignore[assignment]
-    import kopf as _kopf  # noqa: F401
 
-    del sys.modules["kubernetes"]
+def _import_without(module: str, unwanted: str) -> None:
+    """Import `module` as if `unwanted` were not installed, which it does without."""
+    if module not in sys.modules and unwanted not in sys.modules:
+        sys.modules[unwanted] = None  # type: ignore[assignment]
+        import_module(module)
+        del sys.modules[unwanted]
+
+
+# kopf wants the `kubernetes` package only to recognise its model classes, structlog wants rich only to colour
+# tracebacks: 16 MB in every process for what Cairn does not use.
+_import_without("kopf", "kubernetes")
+_import_without("structlog", "rich")
