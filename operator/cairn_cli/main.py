@@ -58,6 +58,7 @@ def usage() -> str:
 
 
 def _load(target: str) -> Command:
+    import_module("cairn_runtime")  # before what it keeps from importing more than is used
     module, _, function = target.partition(":")
     command: Command = getattr(import_module(module), function)
     return command
