@@ -13,7 +13,7 @@ import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -33,31 +33,47 @@ class _Told:
     at: float
 
 
-class EventRecorder:
-    """Writes Events in the background, in order, without ever holding up its caller."""
+class _Waiting(NamedTuple):
+    reference: dict[str, Any]
+    kind: str
+    reason: str
+    message: str
+    at: str
+    """When it happened, which may be a while before it is written."""
 
-    def __init__(self, kubernetes: Kubernetes, component: str, capacity: int = 2000) -> None:
+
+class EventRecorder:
+    """Writes Events in the background, an object's in order, without ever holding up its caller."""
+
+    def __init__(
+        self, kubernetes: Kubernetes, component: str, capacity: int = 8000, writers: int = 4
+    ) -> None:
+        """`capacity`: Events that may wait, in all; `writers`: requests under way at a time."""
         self._kubernetes = kubernetes
         self._component = component
-        self._queue: asyncio.Queue[tuple[dict[str, Any], str, str, str]] = asyncio.Queue(capacity)
+        self._queues: list[asyncio.Queue[_Waiting]] = [
+            asyncio.Queue(max(1, capacity // writers)) for _ in range(writers)
+        ]
         self._told: OrderedDict[tuple[str, str, str], _Told] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start writing."""
-        self._task = asyncio.create_task(self._write_all(), name="events")
+        self._tasks = [asyncio.create_task(self._write_all(queue), name="events") for queue in self._queues]
 
     async def stop(self) -> None:
         """Write what waits, for two seconds at most."""
-        if self._task is None:
-            return
-        try:
-            async with asyncio.timeout(2):
-                await self._queue.join()
-        except TimeoutError:
-            pass
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        if self._tasks:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await self.written()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def written(self) -> None:
+        """Until everything told so far has been written, or could not be."""
+        await asyncio.gather(*(queue.join() for queue in self._queues))
 
     def normal(self, subject: Resource, reason: str, message: str) -> None:
         """Something went as it should."""
@@ -76,23 +92,26 @@ class EventRecorder:
         }
         if subject.metadata.namespace:
             reference["namespace"] = subject.metadata.namespace
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        # An object's Events all go through one queue, so that they stay in order.
+        queue = self._queues[hash(subject.metadata.uid) % len(self._queues)]
         try:
-            self._queue.put_nowait((reference, kind, reason, message[:LONGEST_MESSAGE]))
+            queue.put_nowait(_Waiting(reference, kind, reason, message[:LONGEST_MESSAGE], now))
         except asyncio.QueueFull:
             log.warning("event.dropped", reason=reason, name=subject.metadata.name)
 
-    async def _write_all(self) -> None:
+    async def _write_all(self, queue: asyncio.Queue[_Waiting]) -> None:
         while True:
-            item = await self._queue.get()
+            item = await queue.get()
             try:
-                await self._write(*item)
+                await self._write(item)
             except KubernetesError as error:
-                log.info("event.not_written", reason=item[2], error=str(error))
+                log.info("event.not_written", reason=item.reason, error=str(error))
             finally:
-                self._queue.task_done()
+                queue.task_done()
 
-    async def _write(self, reference: dict[str, Any], kind: str, reason: str, message: str) -> None:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    async def _write(self, item: _Waiting) -> None:
+        reference, kind, reason, message, now = item
         namespace = reference.get("namespace", "default")
         key = (reference["uid"], reason, message)
         told = self._told.get(key)

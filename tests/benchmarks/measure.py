@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -42,11 +41,11 @@ class InstanceWatch:
         self._kubernetes = kubernetes
         self._namespace = namespace
         self._waiting: dict[tuple[str, str], asyncio.Future[float]] = {}
+        self._seen: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> InstanceWatch:
-        _items, version = await self._kubernetes.list_all(Instance, self._namespace)
-        self._task = asyncio.create_task(self._watch(version))
+        self._task = asyncio.create_task(self._watch_forever())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -60,16 +59,41 @@ class InstanceWatch:
         self._waiting[(name, phase)] = future
         return future
 
-    async def _watch(self, version: str) -> None:
-        async for event in self._kubernetes_events(version):
-            body = event["object"]
-            phase = "Gone" if event["type"] == "DELETED" else body.get("status", {}).get("phase", "")
-            future = self._waiting.pop((body["metadata"]["name"], phase), None)
-            if future is not None and not future.done():
-                future.set_result(time.perf_counter())
+    async def _watch_forever(self) -> None:
+        """The server ends a watch whenever it likes: list what is so, and watch from there."""
+        try:
+            while True:
+                items, version = await self._kubernetes.list_all(Instance, self._namespace)
+                here = {body["metadata"]["name"] for body in items}
+                for body in items:
+                    self._note(body["metadata"]["name"], body.get("status", {}).get("phase", ""))
+                if self._seen:
+                    for name in self._seen - here:
+                        self._note(name, "Gone")
+                self._seen = here
+                await self._watch(version)
+        except Exception as error:
+            for future in self._waiting.values():
+                future.set_exception(error)
+            raise
 
-    async def _kubernetes_events(self, version: str) -> Any:
+    async def _watch(self, version: str) -> None:
         path = Instance.kind_info.path(self._namespace)
         async with self._kubernetes.stream(path, {"watch": "1", "resourceVersion": version}) as lines:
             async for line in lines:
-                yield orjson.loads(line)
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                body = event["object"]
+                name = body["metadata"]["name"]
+                if event["type"] == "DELETED":
+                    self._seen.discard(name)
+                    self._note(name, "Gone")
+                else:
+                    self._seen.add(name)
+                    self._note(name, body.get("status", {}).get("phase", ""))
+
+    def _note(self, name: str, phase: str) -> None:
+        future = self._waiting.pop((name, phase), None)
+        if future is not None and not future.done():
+            future.set_result(time.perf_counter())

@@ -63,7 +63,7 @@ async def recorder(api: Api, clock: Clock) -> AsyncIterator[EventRecorder]:
 
 
 async def written(recorder: EventRecorder) -> None:
-    await recorder._queue.join()
+    await recorder.written()
 
 
 async def test_an_event_says_who_what_and_why(recorder: EventRecorder, api: Api) -> None:
@@ -151,7 +151,7 @@ async def test_long_messages_are_cut(recorder: EventRecorder, api: Api) -> None:
 
 
 async def test_a_full_queue_drops_events_and_never_waits(api: Api) -> None:
-    recorder = EventRecorder(cast(Any, api), "cairn-conductor", capacity=2)
+    recorder = EventRecorder(cast(Any, api), "cairn-conductor", capacity=2, writers=1)
     for number in range(5):
         recorder.normal(INSTANCE, "Launched", str(number))
     await recorder.start()
