@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +17,7 @@ from cairn_runtime.health import Health, HealthServer
 from cairn_runtime.logs import set_up_logs
 from cairn_runtime.settings import Loaded, load_settings
 from cairn_runtime.signals import on_stop_signal
+from cairn_runtime.tasks import cancel
 
 Main = Callable[[Loaded, Health, asyncio.Event], Awaitable[None]]
 """The process itself: start, run until the event is set, stop in order."""
@@ -42,15 +44,25 @@ async def _run(name: str, settings: Loaded, main: Main[Loaded]) -> int:
     health = Health()
     server = HealthServer(health, settings.health)
     await server.start()
+    code = 0
     try:
         await main(settings, health, stop)
-        log.info("process.stopped")
-        return 0
     except Exception as error:
         log.exception("process.failed", error=str(error))
-        return 1
+        code = 1
     finally:
         await server.stop()
+    await _end_tasks(code)
+    log.info("process.stopped")
+    return code
+
+
+async def _end_tasks(code: int) -> None:
+    """Everything has been closed; a task that a library left behind does not keep the process from ending."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if stuck := await cancel(left):
+        structlog.get_logger().error("process.stuck", tasks=sorted(map(str, stuck)))
+        os._exit(code)
 
 
 async def wait_for(

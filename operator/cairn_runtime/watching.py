@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,12 @@ from cairn_crds import GROUP, VERSION
 from cairn_runtime.kubernetes import Kubernetes, KubernetesError
 from cairn_runtime.signals import retake
 from cairn_runtime.store import Store
+from cairn_runtime.tasks import cancel
 
 log = structlog.get_logger()
 KOPF = Path(kopf.__file__).parent
 BROKEN_SECONDS = 0.5
 """Between the end of a broken kopf and the next one."""
-CANCEL_ATTEMPTS = 5
-CANCEL_SECONDS = 2.0
 LISTING_SECONDS = 1.0
 """How long kopf is given to take in a list."""
 
@@ -55,18 +54,6 @@ def _is_kopfs(task: asyncio.Task[Any]) -> bool:
     """Whether it was left behind by a kopf that died."""
     code = getattr(task.get_coro(), "cr_code", None)
     return code is not None and KOPF in Path(code.co_filename).parents
-
-
-async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel them until they end: a kopf task that is just closing a stream swallows a cancellation."""
-    pending = set(tasks)
-    for _ in range(CANCEL_ATTEMPTS):
-        for task in pending:
-            task.cancel()
-        if pending:
-            _done, pending = await asyncio.wait(pending, timeout=CANCEL_SECONDS)
-    if pending:
-        log.warning("watches.not_cancelled", tasks=sorted(task.get_name() for task in pending))
 
 
 class Watches:
@@ -189,8 +176,8 @@ class Watches:
         try:
             done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _cancel(tasks)
-            await _cancel([task for task in asyncio.all_tasks() if _is_kopfs(task)])
+            await cancel(tasks)
+            await cancel([task for task in asyncio.all_tasks() if _is_kopfs(task)])
         for task in done:
             task.result()
 
