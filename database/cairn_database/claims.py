@@ -123,6 +123,7 @@ async def claim_many(db: Database, requests: Sequence[ClaimRequest]) -> list[Cla
 async def place_failed(db: Database, instance_id: str, version: int, message: str) -> InstanceRecord:
     """No host will do: vm_state error, fault 500 "No valid host was found. `message`" (Nova's wording).
 
+    Where hosts have tried to build it, what the last of them ran into is part of the fault.
     Raises InstanceNotFound, ConcurrentUpdate.
     """
 
@@ -130,6 +131,8 @@ async def place_failed(db: Database, instance_id: str, version: int, message: st
         record = load_in_task(conn, instance_id, version, TaskState.SCHEDULING)
         moment = now()
         fault = NO_VALID_HOST + message
+        if record.excluded_hosts and record.fault_message:
+            fault += f" The last one said: {record.fault_message}"
         after = compare_and_set(
             conn,
             record,

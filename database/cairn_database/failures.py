@@ -80,6 +80,7 @@ async def reschedule(
                 host=None,
                 interfaces=(),
                 excluded_hosts=(*record.excluded_hosts, exclude_host),
+                fault_message=message,
             )
             claims.release_everything(conn, record, moment)
             history.add_events(conn, history.event_of(record, moment, result=history.ERROR, message=message))

@@ -10,7 +10,7 @@ from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import with_power
 from cairn_operator.conductor.guest_spec import build_guest
 from cairn_operator.conductor.outcome import (
-    IMAGE_FAULTS,
+    REQUEST_FAULTS,
     BuildFailed,
     Drifted,
     Finished,
@@ -38,7 +38,7 @@ async def keep_guest(scope: Scope) -> bool:
         # Another conductor began to clear the host after a failed build: go on with that.
         fault = guest.status.fault
         reason, message = (fault.reason, fault.message) if fault else ("BuildFailed", "The build failed.")
-        interrupted = BuildFailed(reason, message, elsewhere=reason not in IMAGE_FAULTS)
+        interrupted = BuildFailed(reason, message, elsewhere=reason not in REQUEST_FAULTS)
         scope.env.retreating.setdefault(record.id, interrupted)
     if record.id in scope.env.retreating:
         return True
@@ -183,6 +183,7 @@ async def _finish(scope: Scope, record: InstanceRecord, outcome: Finished) -> No
         request=request,
     )
     metrics.TASKS.labels(str(task), "done").inc()
+    log.info("task.done", instance_id=record.id, task=task, vm_state=outcome.vm_state, host=record.host)
     if scope.instance is None:
         return
     seconds = (scope.now - record.created_at).total_seconds()

@@ -10,7 +10,7 @@ from cairn_crds.instance import PowerState
 from cairn_database import InstanceRecord, TaskState, VmState
 from cairn_operator.conductor.power import FINISHABLE, VM_STATES
 
-IMAGE_FAULTS = frozenset({"ImageCorrupt"})
+REQUEST_FAULTS = frozenset({"ImageCorrupt", "DiskTooSmall", "UserDataInvalid"})
 """Faults of the request, not of the host: another host would answer the same."""
 
 
@@ -107,5 +107,5 @@ def current_fault(guest: Guest) -> GuestFault | None:
 
 def _failed(record: InstanceRecord, reason: str, message: str, power: PowerState) -> Outcome:
     if record.task_state is TaskState.SPAWNING:
-        return BuildFailed(reason, message, elsewhere=reason not in IMAGE_FAULTS)
+        return BuildFailed(reason, message, elsewhere=reason not in REQUEST_FAULTS)
     return TaskFailed(reason, message, power)
