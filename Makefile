@@ -38,7 +38,15 @@ status: $(VENV)/ready ## what runs
 .PHONY: test unit check bench cloud-image
 test: packages-test $(VENV)/ready binaries ## set up and run all tests
 	@echo "== tests (two at a time; real API server, databases, libvirt and QEMU)"
-	@$(RUN_AS_ROOT) $(BIN)/pytest -n 2 --dist loadfile tests $(PYTEST_ARGS)
+	@$(RUN_AS_ROOT) $(BIN)/pytest -n 2 --dist loadfile tests $(PYTEST_ARGS) || $(MAKE) --no-print-directory test-again
+
+# A machine that is busy with something else can make one of the tests with deadlines fail. The few that did get
+# one more chance, alone and one by one; what fails then is broken, and what passes is named, to be looked at.
+.PHONY: test-again
+test-again:
+	@failed=$$($(BIN)/python -c 'import json; print(len(json.load(open(".pytest_cache/v/cache/lastfailed"))))'); \
+	if [ "$$failed" -eq 0 ] || [ "$$failed" -gt 4 ]; then echo "== $$failed tests failed"; exit 1; fi; \
+	echo "== $$failed tests failed; once more, alone:"; $(RUN_AS_ROOT) $(BIN)/pytest -v --last-failed tests $(PYTEST_ARGS)
 
 unit: $(VENV)/ready ## only the tests that start nothing
 	@$(BIN)/pytest -q tests/unit $(PYTEST_ARGS)
