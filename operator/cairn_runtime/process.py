@@ -10,7 +10,6 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
-import uvloop
 from pydantic import ValidationError
 
 from cairn_runtime.health import Health, HealthServer
@@ -34,7 +33,9 @@ def run_process(name: str, schema: type[Loaded], arguments: list[str], main: Mai
     # What the imports made lives as long as the process: keep it out of every later collection.
     gc.collect()
     gc.freeze()
-    return uvloop.run(_run(name, settings, main))
+    # Not uvloop: when the API server dies under a TLS handshake it keeps transports on descriptors that it
+    # has given back (its issues 646 and 653), and a later connection gets one of them.
+    return asyncio.run(_run(name, settings, main))
 
 
 async def _run(name: str, settings: Loaded, main: Main[Loaded]) -> int:
