@@ -17,13 +17,14 @@ from cairn_crds.guest import node_namespace
 from cairn_database import Database, InstanceRecord, audit, instances, tables
 from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.process import ChildProcess
-from integration.cloud.api import Api, Body, Refused
+from integration.cloud.api import Api, Body
 from integration.cloud.portal import Portal
 from support.cloud import Cloud
 
 T = TypeVar("T")
 POLL_SECONDS = 0.02
 DEADLINE = 45.0
+CLEAN_SECONDS = 20.0
 UNLIMITED = {"instances": -1, "cores": -1, "memoryMiB": -1}
 
 
@@ -265,13 +266,17 @@ class Tenant:
         for instance in self.api.list(Instance, namespace):
             self.delete(instance["metadata"]["name"])
         cairn.wait(f"{namespace} to be empty", lambda: not self.api.list(Instance, namespace))
-        cairn.wait(f"nothing of {namespace} to be left", lambda: not self.leftovers() or None, 20) if (
-            self.leftovers()
-        ) else None
+        found: list[str] = []
+
+        def is_clean() -> bool:
+            found[:] = self.leftovers()
+            return not found
+
         try:
-            self.api.delete(Project, namespace)
-        except Refused as error:
-            raise AssertionError(f"project {namespace} cannot be deleted: {error}") from error
+            cairn.wait(f"nothing of {namespace} to be left", is_clean, CLEAN_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"left over: {found}") from error
+        self.api.delete(Project, namespace)
 
     def leftovers(self) -> list[str]:
         """What is left of this project's instances, once they have been deleted."""

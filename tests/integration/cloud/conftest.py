@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -119,8 +118,3 @@ def new_tenant(cairn: Cairn) -> Iterator[Callable[..., Tenant]]:
 def tenant(new_tenant: Callable[..., Tenant]) -> Tenant:
     """A fresh project without limits."""
     return new_tenant()
-
-
-def log_of(cairn: Cairn, name: str) -> Path:
-    """A process' log."""
-    return cairn.process(name).log

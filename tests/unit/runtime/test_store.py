@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cairn_crds import Flavor
-from cairn_runtime.store import Key, Store
+from cairn_runtime.store import REMEMBERED_DELETIONS, Key, Store
 
 KEY = ("", "small")
 
@@ -129,8 +129,6 @@ def test_an_old_list_brings_nothing_back(store: Listened) -> None:
 
 
 def test_deletions_are_not_remembered_without_end(store: Listened) -> None:
-    from cairn_runtime.store import REMEMBERED_DELETIONS
-
     for number in range(REMEMBERED_DELETIONS + 10):
         store.remove(body(number + 1, f"flavor-{number}"))
     assert not store.saw_deletion(("", "flavor-0"))
