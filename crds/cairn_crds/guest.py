@@ -110,7 +110,7 @@ class GuestSpec(Model):
     image: GuestImage
     networks: Annotated[list[GuestNetwork], Field(max_length=16)] = []
     config: GuestConfig
-    request_id: Text = ""
+    request_id: Text | None = None
     """The request that the spec comes from, for the agent's log."""
     extra_specs: Annotated[dict[str, Text], Field(max_length=128)] = {}
 

@@ -71,8 +71,8 @@ class GuestReconciler:
             self.queue.forget(key)
             self._let_go.pop(key, None)
             return None
-        request_id = guest.spec.request_id or None
-        with log_context(instance_id=guest.instance_id, request_id=request_id, node=node_of(key)):
+        ids = {"instance_id": guest.instance_id, "request_id": guest.spec.request_id}
+        with log_context(**ids, node=node_of(key)):
             try:
                 await self._converge(guest, node_of(key))
             except DriverError as error:

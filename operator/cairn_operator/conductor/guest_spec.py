@@ -59,7 +59,7 @@ def build_spec(record: InstanceRecord, *, absent: bool = False) -> GuestSpec:
             user_data_base64=_user_data(spec),
             metadata=spec.metadata,
         ),
-        request_id=record.request_id or "",
+        request_id=record.request_id,
         extra_specs=flavor.get("extraSpecs", {}),
     )
 

@@ -139,9 +139,13 @@ async def release(scope: Scope) -> None:
     rest = [name for name in instance.metadata.finalizers if name != INSTANCE_FINALIZER]
     patch = {"metadata": {"finalizers": rest or None, "resourceVersion": instance.metadata.resource_version}}
     try:
-        await scope.env.kubernetes.patch(Instance, instance.metadata.name, instance.metadata.namespace, patch)
+        body = await scope.env.kubernetes.patch(
+            Instance, instance.metadata.name, instance.metadata.namespace, patch
+        )
     except NotFound:
         return
+    # Until the watch tells that it has gone, nobody releases it a second time.
+    scope.env.instances.put(body)
 
 
 async def register(scope: Scope) -> bool:
