@@ -23,6 +23,17 @@ def cloud() -> Iterator[MachineCloud]:
 
 
 @pytest.fixture
+def new_web(cloud: MachineCloud) -> str:
+    """The id of an example instance that has just been made: nothing has happened to it but its boot."""
+    cloud.settle()
+    if cloud.exists("web"):
+        cloud.delete("web")
+    cloud.kubectl("apply", "-f", str(EXAMPLE))
+    cloud.phase("web", "Active")
+    return cloud.instance_id("web")
+
+
+@pytest.fixture
 def web(cloud: MachineCloud) -> str:
     """The id of the example instance `web`: Active, with its userspace up."""
     cloud.settle()

@@ -29,14 +29,19 @@ def _uptime(cloud: MachineCloud, name: str) -> float:
     return float(cloud.on_guest(name, "cat /proc/uptime").split()[0])
 
 
-def test_its_columns_conditions_and_events_tell_its_story(cloud: MachineCloud, web: str) -> None:
+def test_its_columns_conditions_and_events_tell_its_story(cloud: MachineCloud, new_web: str) -> None:
     row = _row(cloud, "web")
     address = cloud.get("web")["status"]["addresses"][0]["address"]
     assert list(row) == ["NAME", "PHASE", "TASK", "POWER", "HOST", "ADDRESSES", "AGE"]
     assert (row["PHASE"], row["TASK"], row["POWER"]) == ("Active", "", "Running")
     assert (row["HOST"], row["ADDRESSES"]) == ("local", address)
     wide = _row(cloud, "web", "-o", "wide")
-    assert (wide["FLAVOR"], wide["IMAGE"], wide["ID"], wide["REASON"]) == ("m1.nano", "demo", web, "Running")
+    assert (wide["FLAVOR"], wide["IMAGE"], wide["ID"], wide["REASON"]) == (
+        "m1.nano",
+        "demo",
+        new_web,
+        "Running",
+    )
     assert _conditions(cloud, "web") == {
         "Accepted": ("True", "Registered"),
         "Scheduled": ("True", "Placed"),
