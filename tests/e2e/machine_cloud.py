@@ -170,11 +170,13 @@ class MachineCloud:
         return pids[0] if pids else None
 
     def dhcp_entries(self, network: str = "default") -> str:
-        """libvirt's definition of a guests' network, as it is and as it is stored; empty where none is."""
+        """The DHCP entries of a guests' network, as it is and as it is stored; empty where none is."""
         name = f"cairn-{network}"
         if name not in self.virsh("net-list", "--all", "--name").split():
             return ""
-        return self.virsh("net-dumpxml", name) + self.virsh("net-dumpxml", "--inactive", name)
+        both = self.virsh("net-dumpxml", name) + self.virsh("net-dumpxml", "--inactive", name)
+        # The rest of it counts who is connected, which others change meanwhile.
+        return "\n".join(line.strip() for line in both.splitlines() if "<host " in line)
 
     # Processes
 
