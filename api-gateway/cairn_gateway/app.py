@@ -7,14 +7,20 @@ import contextlib
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from cairn_database import Database, DatabaseUnavailable
+from cairn_gateway.cluster import Cluster
+from cairn_gateway.http.api import Api
+from cairn_gateway.http.call import Answer, Call
+from cairn_gateway.http.faults import nova_style
+from cairn_gateway.http.gateway import Gateway
+from cairn_gateway.http.routes import Route, RouteTable
+from cairn_gateway.nova.api import compute_api
+from cairn_gateway.nova.routes import ROUTES
+from cairn_gateway.services import Services
 from cairn_gateway.settings import GatewayProcessSettings
 from cairn_runtime.health import Health
+from cairn_runtime.kubernetes import Kubernetes
 from cairn_runtime.process import run_process, wait_for
 
 log = structlog.get_logger()
@@ -25,28 +31,30 @@ def main(arguments: list[str]) -> int:
     return run_process("gateway", GatewayProcessSettings, arguments, run)
 
 
-def create_app(health: Health) -> Starlette:
-    """The ASGI application."""
+def create_app(services: Services, health: Health) -> Gateway:
+    """The ASGI application: each API below its prefix."""
+    return Gateway(services, [compute_api(services, ROUTES)], fallback=_front(health))
 
-    async def healthz(_request: Request) -> JSONResponse:
+
+def _front(health: Health) -> Api:
+    """What is outside of every API."""
+
+    async def healthz(_call: Call) -> Answer:
         return _answer(await health.live())
 
-    async def readyz(_request: Request) -> JSONResponse:
+    async def readyz(_call: Call) -> Answer:
         return _answer(await health.ready())
 
-    async def not_found(request: Request, _error: Exception) -> JSONResponse:
-        message = (
-            f"{request.url.path} is not served. The Compute API is not part of this version of Cairn yet."
-        )
-        return JSONResponse({"itemNotFound": {"code": 404, "message": message}}, status_code=404)
+    async def nobody(_call: Call) -> None:
+        """Nothing here needs a token."""
 
-    routes = [Route("/healthz", healthz), Route("/readyz", readyz)]
-    return Starlette(routes=routes, exception_handlers={404: not_found})
+    routes = [Route("GET", "/healthz", healthz, rule=None), Route("GET", "/readyz", readyz, rule=None)]
+    return Api("front", "", RouteTable(routes), style=nova_style, authenticate=nobody)
 
 
-def _answer(failures: dict[str, str]) -> JSONResponse:
+def _answer(failures: dict[str, str]) -> Answer:
     body = {"status": "failed" if failures else "ok", "failures": failures}
-    return JSONResponse(body, status_code=503 if failures else 200)
+    return Answer(body, 503 if failures else 200)
 
 
 async def run(settings: GatewayProcessSettings, health: Health, stop: asyncio.Event) -> None:

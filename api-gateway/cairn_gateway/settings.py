@@ -14,6 +14,10 @@ class GatewaySettings(Section):
     """The address to listen on."""
     port: int = Field(8774, ge=0, le=65535)
     """Nova's own port; 0 takes a free one."""
+    public_url: str = ""
+    """`https://cloud.example.org`: what the catalog and links begin with. Left out: as the client asked."""
+    region: str = "RegionOne"
+    """The region that the catalog names."""
 
 
 class GatewayProcessSettings(ProcessSettings):

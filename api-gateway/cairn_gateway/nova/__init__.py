@@ -1,1 +1,1 @@
-"""The OpenStack Compute API v2.1."""
+"""The Compute API (Nova's v2.1). `routes.py` lists what is served; a module, or folder, per resource serves it."""

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-HEAD = "0001"
+HEAD = "0006"
 """The newest revision: what the processes ask for at start, without loading Alembic."""
 
 LOCK = 0x0CA1

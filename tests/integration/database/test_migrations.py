@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from cairn_database import Database, SchemaOutdated, migrations
-from cairn_database.tables import metadata
+from cairn_database.schema import metadata
 from integration.database.conftest import Place
 
 

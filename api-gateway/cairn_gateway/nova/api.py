@@ -1,0 +1,63 @@
+"""The Compute API as an ASGI application."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from cairn_gateway.http.api import Api
+from cairn_gateway.http.call import Call
+from cairn_gateway.http.faults import BadRequest, NotAcceptable, nova_style
+from cairn_gateway.http.routes import Route, RouteTable
+from cairn_gateway.nova import microversions
+from cairn_gateway.nova.paging import PREFIX
+from cairn_gateway.services import Services
+
+PROJECT_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def compute_api(services: Services, routes: Iterable[Route], prefix: str = PREFIX) -> Api:
+    """All of `routes` below `prefix`, with microversions."""
+
+    async def authenticate(call: Call) -> None:
+        await services.identity.authenticate(call)
+        if call.url_project not in (None, call.caller.project_id):
+            raise BadRequest(
+                f"Malformed request URL: URL's project_id '{call.url_project}' doesn't match Context's "
+                f"project_id '{call.caller.project_id}'"
+            )
+
+    return Api(
+        "compute",
+        prefix,
+        RouteTable(routes),
+        style=nova_style,
+        negotiate=negotiate,
+        authenticate=authenticate,
+        strip=strip_project,
+    )
+
+
+def negotiate(call: Call) -> None:
+    """The microversion that the client asks for. Raises BadRequest, NotAcceptable."""
+    try:
+        call.version = microversions.negotiate(call.headers)
+    except microversions.VersionMalformed as error:
+        raise BadRequest(str(error)) from error
+    except microversions.VersionRefused as error:
+        call.answer_headers.update(microversions.response_headers(microversions.MIN))
+        raise NotAcceptable(str(error)) from error
+    call.answer_headers.update(microversions.response_headers(call.version))
+
+
+def strip_project(call: Call, path: str) -> str:
+    """`/{project_id}/servers` is `/servers`: old catalogs have the project in the URL.
+
+    The first segment counts as a project if it looks like one; whose it is, is known by the token alone, as in
+    Nova since 2.18, but another project's than the token's is refused (Nova: 400).
+    """
+    segment, slash, rest = path.lstrip("/").partition("/")
+    if PROJECT_ID.fullmatch(segment):
+        call.url_project = segment
+        return slash + rest
+    return path

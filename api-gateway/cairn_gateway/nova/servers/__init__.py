@@ -1,0 +1,1 @@
+"""Servers: Nova's word for instances."""
