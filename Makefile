@@ -83,6 +83,15 @@ lock: $(VENV)/ready ## pin what pyproject.toml asks for (UPGRADE=--upgrade for n
 	  --strip-extras --no-header --annotation-style=line --extra dev -o requirements.lock pyproject.toml
 	@sed -i -e '/^# WARNING/d' -e '/^# Consider using/d' -e '/^cairn @ /d' requirements.lock
 
+# OpenStack's clients, services and tempest live in environments of their own: tests/support/client_environment.py.
+CLIENT_LOCKS := tests/clients/requirements tests/clients/services tests/tempest/requirements
+.PHONY: lock-clients
+lock-clients: $(VENV)/ready ## pin what tests/clients/*.in and tests/tempest/*.in ask for (UPGRADE=…)
+	@for lock in $(CLIENT_LOCKS); do \
+	  env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet $(UPGRADE) \
+	  --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --allow-unsafe \
+	  --strip-extras --no-header --annotation-style=line -o $$lock.lock $$lock.in || exit 1; done
+
 # Package lists are only asked for when something is missing, and installing starts no service: policy-rc.d
 # says no for as long as it takes, where the machine has none of its own.
 define install_packages

@@ -13,6 +13,9 @@ import pytest
 
 from cairn_local.control_plane.binaries import Binaries, find_binaries
 from cairn_local.control_plane.running import RunningControlPlane, running_control_plane
+from support.openstack_fixtures import real_glance, real_keystone
+
+__all__ = ["control_plane", "control_plane_binaries", "real_glance", "real_keystone"]
 
 
 @pytest.fixture(scope="session")
