@@ -1,12 +1,13 @@
 """A real Keystone and a real Glance (`clients/services.lock`), each over SQLite in a folder of its own.
 
 `running_keystone` and `running_glance` start them on free loopback ports; the fixtures of the same subject
-are in `support.openstack_fixtures`. Both are the unmodified packages behind a threaded WSGI server; their logs
-are below the folder.
+are in `support.openstack_fixtures`. Both are the unmodified packages behind a threaded WSGI server; their
+logs are below the folder.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import urllib.error
@@ -215,16 +216,15 @@ def running_keystone(directory: Path) -> Iterator[RunningKeystone]:
     owner = ("--keystone-user", "root", "--keystone-group", "root")
     keystone.manage("fernet_setup", *owner)
     keystone.manage("credential_setup", *owner)
-    urls = [
-        text for kind in ("public", "internal", "admin") for text in (f"--bootstrap-{kind}-url", keystone.url)
-    ]
+    urls = [(f"--bootstrap-{kind}-url", keystone.url) for kind in ("public", "internal", "admin")]
     keystone.manage(
         *("bootstrap", "--bootstrap-username", keystone.admin_user),
-        *("--bootstrap-password", keystone.admin_password, "--bootstrap-region-id", REGION, *urls),
+        *("--bootstrap-password", keystone.admin_password, "--bootstrap-region-id", REGION),
+        *itertools.chain.from_iterable(urls),
     )
     settings = {"OS_KEYSTONE_CONFIG_DIR": str(directory)}
     with group:
-        group.add(_service("keystone", "keystone.wsgi.api", port, environment, settings, keystone.url))
+        group.add(_service("keystone", environment, port, settings, keystone.url))
         yield keystone
 
 
@@ -256,7 +256,7 @@ def running_glance(directory: Path, keystone: RunningKeystone) -> Iterator[Runni
     keystone.register("image", "glance", url)
     settings = {"OS_GLANCE_CONFIG_DIR": str(directory)}
     with ProcessGroup([], directory / "logs") as group:
-        group.add(_service("glance", "glance.wsgi.api", port, environment, settings, f"{url}/healthcheck"))
+        group.add(_service("glance", environment, port, settings, f"{url}/healthcheck"))
         yield RunningGlance(url, directory, group, keystone)
 
 
@@ -266,9 +266,9 @@ def call(
     """Status, headers and JSON (None when empty) of a request. Raises ServiceRefused from 400 on."""
     data = None if body is None else json.dumps(body).encode()
     own = {"Content-Type": "application/json", **(headers or {})}
-    request = urllib.request.Request(url, data=data, headers=own, method=method)
+    request = urllib.request.Request(url, data=data, headers=own, method=method)  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             text = response.read()
             return response.status, response.headers, json.loads(text) if text else None
     except urllib.error.HTTPError as error:
@@ -287,16 +287,12 @@ def _glance_account(keystone: RunningKeystone, password: str) -> None:
 
 
 def _service(
-    name: str,
-    module: str,
-    port: int,
-    environment: ClientEnvironment,
-    settings: Mapping[str, str],
-    probe: str,
+    name: str, environment: ClientEnvironment, port: int, settings: Mapping[str, str], probe: str
 ) -> ProcessSpec:
+    """The API of keystone or glance; `settings` say where its configuration is."""
     return ProcessSpec(
         name=name,
-        argv=(str(environment.python), "-P", str(SERVE), str(port), module),
+        argv=(str(environment.python), "-P", str(SERVE), str(port), f"{name}.wsgi.api"),
         env={**settings, "PYTHONUNBUFFERED": "1"},
         ready=HttpProbe(probe),
         ready_seconds=120.0,
