@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import structlog
 import uvicorn
@@ -12,12 +14,13 @@ from cairn_database import Database, DatabaseUnavailable
 from cairn_gateway.cluster import Cluster
 from cairn_gateway.http.api import Api
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.faults import nova_style
+from cairn_gateway.http.caller import Caller
+from cairn_gateway.http.faults import ServiceUnavailable, nova_style
 from cairn_gateway.http.gateway import Gateway
 from cairn_gateway.http.routes import Route, RouteTable
 from cairn_gateway.nova.api import compute_api
 from cairn_gateway.nova.routes import ROUTES
-from cairn_gateway.services import Services
+from cairn_gateway.services import ImageToBoot, Services
 from cairn_gateway.settings import GatewayProcessSettings
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import Kubernetes
@@ -52,6 +55,35 @@ def _front(health: Health) -> Api:
     return Api("front", "", RouteTable(routes), style=nova_style, authenticate=nobody)
 
 
+class _NoBackEnd:
+    """Stands where a back end is not part of this version yet: whatever needs it is refused."""
+
+    async def authenticate(self, call: Call) -> None:
+        raise ServiceUnavailable("No identity back end is part of this version of Cairn yet.")
+
+    async def find(self, caller: Caller, image_id: str) -> ImageToBoot | None:
+        raise ServiceUnavailable("No image back end is part of this version of Cairn yet.")
+
+    async def show_legacy(self, caller: Caller, image_id: str) -> dict[str, Any] | None:
+        raise ServiceUnavailable("No image back end is part of this version of Cairn yet.")
+
+    async def list_legacy(self, caller: Caller, filters: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        raise ServiceUnavailable("No image back end is part of this version of Cairn yet.")
+        yield {}
+
+    def allows(self, rule: str, credentials: Caller, target: Mapping[str, str | None]) -> bool:
+        return False
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def make_services(settings: GatewayProcessSettings, db: Database, kubernetes: Kubernetes) -> Services:
+    """The handlers' world, from the settings. `db` and `kubernetes` may still be closed."""
+    nobody = _NoBackEnd()
+    return Services(settings, db, Cluster(kubernetes), policy=nobody, identity=nobody, images=nobody)
+
+
 def _answer(failures: dict[str, str]) -> Answer:
     body = {"status": "failed" if failures else "ok", "failures": failures}
     return Answer(body, 503 if failures else 200)
@@ -66,6 +98,15 @@ async def run(settings: GatewayProcessSettings, health: Health, stop: asyncio.Ev
         return None
 
     health.add_ready("database", check_database)
+    kubernetes = Kubernetes(settings.kubernetes)
+    await kubernetes.open()
+
+    async def check_cluster() -> str | None:
+        await kubernetes.version()
+        return None
+
+    health.add_ready("kubernetes", check_cluster)
+    services = make_services(settings, db, kubernetes)
 
     async def open_database() -> None:
         await db.open()
@@ -74,7 +115,7 @@ async def run(settings: GatewayProcessSettings, health: Health, stop: asyncio.Ev
     await wait_for("database", open_database, (DatabaseUnavailable,), stop)
     own = settings.gateway
     config = uvicorn.Config(
-        create_app(health),
+        create_app(services, health),
         host=own.host,
         port=own.port,
         log_config=None,
@@ -89,4 +130,7 @@ async def run(settings: GatewayProcessSettings, health: Health, stop: asyncio.Ev
     await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
+    await services.identity.close()
+    await services.images.close()
+    await kubernetes.close()
     await db.close()

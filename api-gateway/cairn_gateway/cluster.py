@@ -1,9 +1,9 @@
 """The gateway's side of the Kubernetes API.
 
-What SQL is the authority on (instances) is committed first; what reaches the API server afterwards only makes
-things go faster, because the conductor's sweep does the same. What resources are the authority on (flavors,
-key pairs …) is written to the API server first and then, by the same functions as the conductor's mirrors use,
-to SQL, so that the next read sees it at either gateway.
+What SQL is the authority on (instances) is committed first; what reaches the API server afterwards only
+makes things go faster, because the conductor's sweep does the same. What resources are the authority on
+(flavors, key pairs …) is written to the API server first and then, by the same functions as the conductor's
+mirrors use, to SQL, so that the next read sees it at either gateway.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from cairn_runtime.kubernetes import (
 
 log = structlog.get_logger()
 REQUEST_ANNOTATION = "compute.cairn.dev/request"
-"""On an Instance: the id of the last API request that was about it. It wakes the conductor; nothing reads it."""
+"""On an Instance: the id of the last API request that was about it. It wakes the
+conductor; nothing reads it."""
 
 
 class Cluster:

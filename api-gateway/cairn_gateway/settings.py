@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from cairn_runtime.settings import DatabaseSettings, ProcessSettings, Section
@@ -14,6 +16,8 @@ class GatewaySettings(Section):
     """The address to listen on."""
     port: int = Field(8774, ge=0, le=65535)
     """Nova's own port; 0 takes a free one."""
+    data_dir: Path = Path("gateway-data")
+    """Where keys and images are kept; replicas need one that they share."""
     public_url: str = ""
     """`https://cloud.example.org`: what the catalog and links begin with. Left out: as the client asked."""
     region: str = "RegionOne"

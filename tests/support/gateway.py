@@ -26,7 +26,7 @@ from cairn_gateway.settings import GatewayProcessSettings
 from cairn_local.control_plane.running import RunningControlPlane
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import Kubernetes
-from cairn_runtime.settings import HealthSettings, KubernetesSettings
+from cairn_runtime.settings import KubernetesSettings
 
 IMPLIED = {
     "admin": {"admin", "manager", "member", "reader"},
@@ -125,7 +125,7 @@ async def gateway_app(
     badges = Badges()
     async with Database(database_url) as db:
         services = replace(make_services(settings, db, kubernetes), identity=badges)
-        app = create_app(services, Health(HealthSettings()))
+        app = create_app(services, Health())
         gateway = GatewayUnderTest(app, services, badges)
         try:
             yield gateway

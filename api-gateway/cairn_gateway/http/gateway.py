@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 MAX_BODY = 256 * 1024
-"""Bytes of a body, unless the route says otherwise. Nova's own limit is 112 KiB; user data is 64 KiB as base64,
-and personality files come on top of that."""
+"""Bytes of a body, unless the route says otherwise. Nova's own limit is 112 KiB; user data is 64 KiB as
+base64, and personality files come on top of that."""
 BODY_TIMEOUT = 30.0
 
 

@@ -1,1 +1,3 @@
-"""The Compute API (Nova's v2.1). `routes.py` lists what is served; a module, or folder, per resource serves it."""
+"""The Compute API (Nova's v2.1). `routes.py` lists what is served; a module, or a folder,
+per resource serves it.
+"""

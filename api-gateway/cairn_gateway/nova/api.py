@@ -53,8 +53,8 @@ def negotiate(call: Call) -> None:
 def strip_project(call: Call, path: str) -> str:
     """`/{project_id}/servers` is `/servers`: old catalogs have the project in the URL.
 
-    The first segment counts as a project if it looks like one; whose it is, is known by the token alone, as in
-    Nova since 2.18, but another project's than the token's is refused (Nova: 400).
+    The first segment counts as a project if it looks like one; whose it is, is known by the token alone, as
+    in Nova since 2.18, but another project's than the token's is refused (Nova: 400).
     """
     segment, slash, rest = path.lstrip("/").partition("/")
     if PROJECT_ID.fullmatch(segment):
