@@ -1,0 +1,1 @@
+"""Who may do what with the Compute API: Nova's rule names and defaults."""
