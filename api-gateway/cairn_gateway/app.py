@@ -61,21 +61,36 @@ class _NoBackEnd:
     async def authenticate(self, call: Call) -> None:
         raise ServiceUnavailable("No identity back end is part of this version of Cairn yet.")
 
-    async def find(self, caller: Caller, image_id: str) -> ImageToBoot | None:
-        raise ServiceUnavailable("No image back end is part of this version of Cairn yet.")
+    async def open(self) -> None:
+        """Nothing goes on."""
 
-    async def show_legacy(self, caller: Caller, image_id: str) -> dict[str, Any] | None:
-        raise ServiceUnavailable("No image back end is part of this version of Cairn yet.")
+    async def find(self, call: Call, image_id: str) -> ImageToBoot | None:
+        raise _no_images()
 
-    async def list_legacy(self, caller: Caller, filters: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
-        raise ServiceUnavailable("No image back end is part of this version of Cairn yet.")
+    async def show_legacy(self, call: Call, image_id: str) -> dict[str, Any] | None:
+        raise _no_images()
+
+    async def list_legacy(self, call: Call, filters: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        raise _no_images()
         yield {}
+
+    async def change_properties(
+        self, call: Call, image_id: str, changes: Mapping[str, str | None]
+    ) -> dict[str, Any] | None:
+        raise _no_images()
+
+    async def delete(self, call: Call, image_id: str) -> bool:
+        raise _no_images()
 
     def allows(self, rule: str, credentials: Caller, target: Mapping[str, str | None]) -> bool:
         return False
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+def _no_images() -> ServiceUnavailable:
+    return ServiceUnavailable("No image back end is part of this version of Cairn yet.")
 
 
 def make_services(settings: GatewayProcessSettings, db: Database, kubernetes: Kubernetes) -> Services:

@@ -48,16 +48,31 @@ class ImageToBoot:
 
 
 class Images(Protocol):
-    """Where images are: the built-in store, or an external Glance."""
+    """Where images are: the built-in store, or an external Glance.
 
-    async def find(self, caller: Caller, image_id: str) -> ImageToBoot | None:
-        """The image, if there is one that the caller may see and boot."""
+    Methods take the call and not only its caller, because an external Glance is asked with the caller's own
+    token. They raise Fault (Forbidden, Conflict …) and ServiceUnavailable.
+    """
 
-    async def show_legacy(self, caller: Caller, image_id: str) -> dict[str, Any] | None:
+    async def open(self) -> None:
+        """Begin what goes on beside the requests; the database is open."""
+
+    async def find(self, call: Call, image_id: str) -> ImageToBoot | None:
+        """The image, if there is one that the caller may see."""
+
+    async def show_legacy(self, call: Call, image_id: str) -> dict[str, Any] | None:
         """As Glance's v2 shows it (for Nova's images proxy); None when the caller may not see it."""
 
-    def list_legacy(self, caller: Caller, filters: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
-        """Those that the caller may see, as Glance's v2 shows them, newest first."""
+    def list_legacy(self, call: Call, filters: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        """Those that the caller may see, as Glance's v2 shows them, newest first. `filters`: Glance's."""
+
+    async def change_properties(
+        self, call: Call, image_id: str, changes: Mapping[str, str | None]
+    ) -> dict[str, Any] | None:
+        """Set custom properties, or remove those that are None; answers as `show_legacy`."""
+
+    async def delete(self, call: Call, image_id: str) -> bool:
+        """Remove it; False when there is none that the caller may see."""
 
     async def close(self) -> None: ...
 
