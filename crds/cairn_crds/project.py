@@ -14,14 +14,28 @@ Limit = Annotated[int, Field(ge=-1, le=2**31 - 1)]
 
 
 class Quotas(Model):
-    """Limits of the project; -1 is unlimited. Defaults are Nova's."""
+    """Limits of the project; -1 is unlimited. What is left out is as the quota class `default` has it, which
+    an administrator changes in the Compute API (`openstack quota set --default`)."""
 
-    instances: Limit = 10
-    cores: Limit = 20
-    memory_mib: Limit = 51200
-    key_pairs: Limit = 100
-    server_groups: Limit = 10
-    server_group_members: Limit = 10
+    instances: Limit | None = None
+    cores: Limit | None = None
+    memory_mib: Limit | None = None
+    key_pairs: Limit | None = None
+    """Of each user."""
+    server_groups: Limit | None = None
+    server_group_members: Limit | None = None
+    """Instances in one server group."""
+    metadata_items: Limit | None = None
+    """Of each instance."""
+    injected_files: Limit | None = None
+    """Of each new instance (Compute API up to 2.56)."""
+    injected_file_content_bytes: Limit | None = None
+    """Of each injected file."""
+    injected_file_path_bytes: Limit | None = None
+    """Of each injected file's path."""
+    others: Annotated[dict[str, Limit], Field(max_length=16)] = {}
+    """What the Compute API still lets administrators set and nothing counts any more: floating_ips,
+    fixed_ips, security_groups, security_group_rules."""
 
 
 class MemberKind(enum.StrEnum):

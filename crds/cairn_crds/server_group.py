@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from cairn_crds.base import Column, Model, Resource, ResourceKind, Rule, Scope
 from cairn_crds.flavor import AGE_COLUMN, READY_COLUMN, MirrorStatus
@@ -29,6 +29,10 @@ class ServerGroupSpec(Model):
         ),
     )
 
+    display_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    """The name in the Compute API, free text; the resource's name when left out."""
+    user: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    """The id of the user who made it."""
     policy: GroupPolicy
     max_server_per_host: Annotated[int, Field(ge=1, le=10000)] | None = None
     """With anti-affinity: how many members one host may have; 1 when left out."""

@@ -3,17 +3,39 @@ UPDATE checks and takes: any number of parallel requests together never pass a l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from cairn_crds.project import Quotas
 from cairn_database.engine import Database, RunAgain
 from cairn_database.errors import ProjectDisabled, ProjectNotFound, QuotaExceeded, ServerGroupNotFound
 from cairn_database.rows import live
 from cairn_database.tables import instances, projects, server_groups
 
 UNLIMITED = -1
+DEFAULTS: dict[str, int] = {
+    "instances": 10,
+    "cores": 20,
+    "memory_mib": 51200,
+    "key_pairs": 100,
+    "server_groups": 10,
+    "server_group_members": 10,
+    "metadata_items": 128,
+    "injected_files": 5,
+    "injected_file_content_bytes": 10240,
+    "injected_file_path_bytes": 255,
+}
+"""What a project may have where neither it nor the quota class `default` says (Nova's own figures), by the
+names of `cairn_crds.project.Quotas`."""
+
+
+def limits_of(spec: Quotas, defaults: Mapping[str, int] = DEFAULTS) -> dict[str, int]:
+    """The limit of every counted resource: the project's own, or the default."""
+    own = {name: getattr(spec, name) for name in DEFAULTS}
+    return {name: defaults[name] if limit is None else limit for name, limit in own.items()}
 
 
 @dataclass(frozen=True)

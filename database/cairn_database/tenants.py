@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cairn_crds.project import ProjectSpec
 from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
-from cairn_database import mirroring
+from cairn_database import mirroring, quotas
 from cairn_database.engine import Database
 from cairn_database.rows import live
 from cairn_database.tables import instances, projects, server_groups
@@ -43,15 +43,15 @@ class ServerGroupRecord:
 
 async def upsert_project(db: Database, name: str, spec: ProjectSpec) -> bool:
     """Take the project in: its namespace, whether it is enabled, and its limits from now on."""
-    quotas = spec.quotas
+    limits = quotas.limits_of(spec.quotas)
     values = {
         "namespace": spec.namespace or name,
         "enabled": spec.enabled,
         "spec": spec.to_api(),
-        "instances_limit": quotas.instances,
-        "cores_limit": quotas.cores,
-        "memory_mib_limit": quotas.memory_mib,
-        "server_group_members_limit": quotas.server_group_members,
+        "instances_limit": limits["instances"],
+        "cores_limit": limits["cores"],
+        "memory_mib_limit": limits["memory_mib"],
+        "server_group_members_limit": limits["server_group_members"],
     }
     unused = {"instances_used": 0, "cores_used": 0, "memory_mib_used": 0}
     return await db.run(lambda conn: mirroring.upsert(conn, projects, {"name": name}, values, unused))

@@ -96,7 +96,7 @@ async def test_a_project_is_found_by_its_namespace(db: Database) -> None:
     await tenants.upsert_project(db, "blue", ProjectSpec(namespace="team-blue"))
     project = await tenants.project_of_namespace(db, "team-blue")
     assert project is not None
-    assert (project.name, project.enabled, project.spec.quotas.instances) == ("blue", True, 10)
+    assert (project.name, project.enabled, project.spec.quotas.instances) == ("blue", True, None)
     assert await tenants.project_of_namespace(db, "blue") is None
 
 
