@@ -25,7 +25,7 @@ class KeyPairSpec(Model):
 
     display_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     """The name in the Compute API, unique among its user's; the resource's name when left out."""
-    user: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    user: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     """The id of the user whose key it is, in whatever project; left out: everybody's in this project."""
     type: KeyPairType = KeyPairType.SSH
     """`ssh`, or `x509`: a certificate with which Windows guests let the user in."""

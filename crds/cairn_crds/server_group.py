@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from cairn_crds.base import Column, Model, Resource, ResourceKind, Rule, Scope
+from cairn_crds.base import Column, Model, Resource, ResourceKind, Rule, Scope, Uuid
 from cairn_crds.flavor import AGE_COLUMN, READY_COLUMN, MirrorStatus
 
 
@@ -29,9 +29,11 @@ class ServerGroupSpec(Model):
         ),
     )
 
+    id: Uuid | None = None
+    """The id in the Compute API, never changed; the resource's uid when left out."""
     display_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     """The name in the Compute API, free text; the resource's name when left out."""
-    user: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    user: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     """The id of the user who made it."""
     policy: GroupPolicy
     max_server_per_host: Annotated[int, Field(ge=1, le=10000)] | None = None

@@ -247,10 +247,18 @@ key_pairs = Table(
     Column("removed_at", UtcDateTime()),
     **OPTIONS,
 )
+    Column("id", String(255)),
+    Column("display_name", String(255)),
+    Column("resource_uid", _id()),
+    Column("resource_generation", big_integer()),
+    Column("created_at", UtcDateTime()),
 
 server_groups = Table(
+    UniqueConstraint("id"),
+    UniqueConstraint("display_name"),
     "server_groups",
     metadata,
+"""`id` and `display_name` are none where the flavor is removed, so that they are unique among the others."""
     Column("id", _id(), primary_key=True),
     _required("namespace", _word()),
     _required("name", _name()),
@@ -289,3 +297,45 @@ compute_nodes = Table(
     **OPTIONS,
 )
 """Limits are (total - reserved) x ratio, worked out when the resource changes (as Nova's placement does)."""
+    Column("user_id", String(64)),
+    Column("display_name", String(255)),
+    Column("resource_uid", _id()),
+    Column("created_at", UtcDateTime()),
+    UniqueConstraint("user_id", "display_name"),
+"""`user_id` is none where the key pair is removed, and where it is everybody's in the project."""
+    Column("display_name", String(255)),
+    Column("user_id", String(64)),
+    Column("resource_uid", _id()),
+    Column("created_at", UtcDateTime()),
+quota_classes = Table(
+    "quota_classes",
+    metadata,
+    Column("class_name", String(255), primary_key=True),
+    Column("resource", _word(), primary_key=True),
+    _count("hard_limit"),
+    _required("updated_at", UtcDateTime()),
+    **OPTIONS,
+)
+"""Of class `default`: the limits of projects that do not say their own."""
+
+user_quotas = Table(
+    "user_quotas",
+    metadata,
+    Column("project", _name(), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
+    Column("resource", _word(), primary_key=True),
+    _count("hard_limit"),
+    _required("updated_at", UtcDateTime()),
+    **OPTIONS,
+)
+"""Limits of single users in a project, inside the project's own."""
+
+quota_users = Table(
+    "quota_users",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    _count("changes"),
+    **OPTIONS,
+)
+"""A row per user: locked while something is made that counts for the user in all projects (key pairs)."""
+

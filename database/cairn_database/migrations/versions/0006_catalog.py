@@ -1,10 +1,96 @@
-"""Ids and owners of flavors, key pairs, server groups and aggregates; quota classes."""
+"""Ids and owners of flavors, key pairs and server groups; quota classes and the quotas of users."""
 
 from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from cairn_database.types import big_integer, timestamp
 
 revision = "0006"
 down_revision = "0005"
 
+OPTIONS: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
+}
+
 
 def upgrade() -> None:
-    """Nothing so far."""
+    """Rows that are there get the ids and names that their resources have in the API."""
+    _flavors()
+    _key_pairs()
+    _server_groups()
+    _quotas()
+
+
+def _flavors() -> None:
+    with op.batch_alter_table("flavors") as table:
+        table.add_column(sa.Column("id", sa.String(length=255), nullable=True))
+        table.add_column(sa.Column("display_name", sa.String(length=255), nullable=True))
+        table.add_column(sa.Column("resource_uid", sa.String(length=36), nullable=True))
+        table.add_column(sa.Column("resource_generation", big_integer(), nullable=True))
+        table.add_column(sa.Column("created_at", timestamp(), nullable=True))
+    op.execute(
+        "UPDATE flavors SET id = name, display_name = name, created_at = updated_at WHERE removed_at IS NULL"
+    )
+    with op.batch_alter_table("flavors") as table:
+        table.create_unique_constraint(op.f("uq_flavors_id"), ["id"])
+        table.create_unique_constraint(op.f("uq_flavors_display_name"), ["display_name"])
+
+
+def _key_pairs() -> None:
+    with op.batch_alter_table("key_pairs") as table:
+        table.add_column(sa.Column("user_id", sa.String(length=64), nullable=True))
+        table.add_column(sa.Column("display_name", sa.String(length=255), nullable=True))
+        table.add_column(sa.Column("resource_uid", sa.String(length=36), nullable=True))
+        table.add_column(sa.Column("created_at", timestamp(), nullable=True))
+    op.execute("UPDATE key_pairs SET display_name = name, created_at = updated_at")
+    with op.batch_alter_table("key_pairs") as table:
+        table.create_unique_constraint(
+            op.f("uq_key_pairs_user_id_display_name"), ["user_id", "display_name"]
+        )
+
+
+def _server_groups() -> None:
+    with op.batch_alter_table("server_groups") as table:
+        table.add_column(sa.Column("display_name", sa.String(length=255), nullable=True))
+        table.add_column(sa.Column("user_id", sa.String(length=64), nullable=True))
+        table.add_column(sa.Column("resource_uid", sa.String(length=36), nullable=True))
+        table.add_column(sa.Column("created_at", timestamp(), nullable=True))
+    op.execute("UPDATE server_groups SET display_name = name, created_at = updated_at")
+
+
+def _quotas() -> None:
+    op.create_table(
+        "quota_classes",
+        sa.Column("class_name", sa.String(length=255), nullable=False),
+        sa.Column("resource", sa.String(length=63), nullable=False),
+        sa.Column("hard_limit", big_integer(), nullable=False),
+        sa.Column("updated_at", timestamp(), nullable=False),
+        sa.PrimaryKeyConstraint("class_name", "resource", name=op.f("pk_quota_classes")),
+        **OPTIONS,
+    )
+    op.create_table(
+        "user_quotas",
+        sa.Column("project", sa.String(length=253), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("resource", sa.String(length=63), nullable=False),
+        sa.Column("hard_limit", big_integer(), nullable=False),
+        sa.Column("updated_at", timestamp(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "user_id", "resource", name=op.f("pk_user_quotas")),
+        **OPTIONS,
+    )
+    op.create_table(
+        "quota_users",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("changes", big_integer(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_quota_users")),
+        **OPTIONS,
+    )
