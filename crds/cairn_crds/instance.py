@@ -23,6 +23,7 @@ from cairn_crds.base import (
 )
 from cairn_crds.conditions import Condition
 
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^,/]+$")]
 UserData = Annotated[str, StringConstraints(max_length=65535)]
 
 
@@ -121,6 +122,14 @@ class InstanceSpec(Model):
     """Attach a config drive (OpenStack's layout, version 2)."""
     availability_zone: Text | None = None
     scheduler_hints: SchedulerHints = SchedulerHints()
+    display_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    """The server's name in the Compute API, which need not be unique; the resource's name when left out."""
+    description: Text | None = None
+    tags: Annotated[list[Tag], Field(max_length=50)] = []
+    """Words to find instances by (Nova's server tags); each once."""
+    locked: bool = False
+    """True: the Compute API lets only administrators change it (Nova's `lock`)."""
+    locked_reason: Text | None = None
 
 
 class InstancePhase(enum.StrEnum):
@@ -193,6 +202,7 @@ class Instance(Resource):
             Column("Addresses", ".status.addressList"),
             Column("Flavor", ".spec.flavor", wide=True),
             Column("Image", ".spec.image", wide=True),
+            Column("Server name", ".spec.displayName", wide=True),
             Column("Id", ".status.instanceId", wide=True),
             Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
             Column("Age", ".metadata.creationTimestamp", type="date"),

@@ -12,7 +12,14 @@ from sqlalchemy import bindparam
 from cairn_database.engine import Database
 from cairn_database.records import InstanceRecord, TaskState
 from cairn_database.rows import next_id
-from cairn_database.tables import LIVE, instance_action_events, instance_actions, instances
+from cairn_database.tables import (
+    LIVE,
+    instance_action_events,
+    instance_actions,
+    instance_metadata,
+    instance_tags,
+    instances,
+)
 
 SUCCESS = "Success"
 ERROR = "Error"
@@ -130,6 +137,8 @@ async def purge(db: Database, before: datetime, limit: int = 1000) -> int:
             for table, column in (
                 (instance_action_events, instance_action_events.c.instance_id),
                 (instance_actions, instance_actions.c.instance_id),
+                (instance_tags, instance_tags.c.instance_id),
+                (instance_metadata, instance_metadata.c.instance_id),
                 (instances, instances.c.id),
             ):
                 conn.execute(sa.delete(table).where(column.in_(chunk)))

@@ -35,11 +35,13 @@ from cairn_database.rows import (
     columns_of,
     compare_and_set,
     find,
+    index_columns,
     live,
     load_expected,
     load_many,
     now,
     record_of,
+    write_labels,
 )
 from cairn_database.tables import LIVE, instances
 
@@ -246,23 +248,28 @@ def _register(conn: sa.Connection, new: NewInstance) -> InstanceRecord:
         deleted_at=None,
         request_id=new.request_id,
         action_id=history.start_action(conn, new.id, "create", new.request_id, moment),
+        user_id=new.user_id,
+        details=new.details,
     )
     values = columns_of({name: getattr(record, name) for name in (column.name for column in COLUMNS)})
+    values |= index_columns(record)
     conn.execute(_INSERT, {**values, "deleted": LIVE, "vcpus": vcpus, "memory_mib": memory_mib})
+    write_labels(conn, record)
     return record
 
 
-async def rebind(db: Database, namespace: str, name: str, resource_uid: str) -> InstanceRecord:
-    """The live instance of that name belongs to this resource from now on. Raises InstanceNotFound."""
+async def bind(
+    db: Database, instance_id: str, version: int, *, resource_uid: str, generation: int
+) -> InstanceRecord:
+    """The row belongs to the resource of that uid from now on, and has seen its spec up to `generation`.
+
+    Raises InstanceNotFound, ConcurrentUpdate.
+    """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
-        row = conn.execute(_BY_NAME, {"in_namespace": namespace, "called": name}).one_or_none()
-        if row is None:
-            raise InstanceNotFound(f"{namespace}/{name}")
-        record = record_of(row)
-        if record.resource_uid == resource_uid:
-            return record
-        return compare_and_set(conn, record, moment=now(), resource_uid=resource_uid)
+        record = load_expected(conn, instance_id, version)
+        request = {**record.request, "generation": generation}
+        return compare_and_set(conn, record, moment=now(), resource_uid=resource_uid, request=request)
 
     return await db.run(transaction)
 

@@ -129,6 +129,10 @@ class NewInstance:
     hints: Json = field(default_factory=dict)
     reboot_generation: int = 0
     request_id: str | None = None
+    user_id: str | None = None
+    """Who asked for it; None for one that came by kubectl."""
+    details: Json = field(default_factory=dict)
+    """See `InstanceRecord.details`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,10 +179,32 @@ class InstanceRecord:
     """Of the request that the current or last action came from."""
     action_id: int | None = None
     """The history entry that the running task belongs to."""
+    user_id: str | None = None
+    """Who asked for it; None for one that came by kubectl."""
+    details: Json = field(default_factory=dict)
+    """What only the Compute API says and asks of it, each where there is one: `reservationId`, `launchIndex`,
+    `diskConfig`, `lockedBy` (owner or admin), `accessIPv4`, `accessIPv6`, `rootDeviceName`,
+    `trustedImageCertificates`."""
 
     @property
     def is_deleted(self) -> bool:
         return self.deleted_at is not None
+
+    @property
+    def spec(self) -> Json:
+        """What is asked of it: the InstanceSpec in API form."""
+        spec: Json = self.request["spec"]
+        return spec
+
+    @property
+    def display_name(self) -> str:
+        """The server's name in the Compute API."""
+        return str(self.spec.get("displayName") or self.name)
+
+    @property
+    def locked(self) -> bool:
+        """Whether it may be changed by administrators only."""
+        return bool(self.spec.get("locked"))
 
     @property
     def vcpus(self) -> int:

@@ -22,7 +22,7 @@ from cairn_database.records import (
     TaskState,
     VmState,
 )
-from cairn_database.tables import LIVE, instances
+from cairn_database.tables import LIVE, instance_metadata, instance_tags, instances
 
 FIELDS = tuple(field.name for field in fields(InstanceRecord))
 COLUMNS = tuple(instances.c[name] for name in FIELDS)
@@ -158,13 +158,57 @@ def compare_and_set(
     `columns` are columns that are no part of the record.
     """
     changes |= {"version": record.version + 1, "updated_at": moment}
+    after = replace(record, **changes)
+    values = {**columns_of(changes), **(columns or {})}
+    if not changes.keys().isdisjoint(INDEXED):
+        values |= index_columns(after)
     result = conn.execute(
-        _COMPARE_AND_SET,
-        {"instance": record.id, "expected_version": record.version, **columns_of(changes), **(columns or {})},
+        _COMPARE_AND_SET, {"instance": record.id, "expected_version": record.version, **values}
     )
     if result.rowcount != 1:
         raise ConcurrentUpdate("Instance", record.id, f"version {record.version}", "a newer one")
-    return replace(record, **changes)
+    if "request" in changes:
+        write_labels(conn, after, record)
+    return after
+
+
+INDEXED = frozenset({"request", "flavor", "image", "key_pair", "details"})
+"""Fields of which `index_columns` repeats parts."""
+
+
+def index_columns(record: InstanceRecord) -> dict[str, Any]:
+    """The columns that lists are filtered and sorted by, of what the documents of `record` say."""
+    spec, details = record.request.get("spec", {}), record.details
+    return {
+        "display_name": spec.get("displayName") or record.name,
+        "description": spec.get("description"),
+        "locked": bool(spec.get("locked")),
+        "config_drive": bool(spec.get("configDrive", True)),
+        "flavor_id": record.flavor.get("id") or record.flavor.get("name"),
+        "image_id": record.image.get("id"),
+        "key_name": record.key_pair.name if record.key_pair else None,
+        "reservation_id": details.get("reservationId"),
+        "launch_index": details.get("launchIndex", 0),
+        "access_ip_v4": details.get("accessIPv4"),
+        "access_ip_v6": details.get("accessIPv6"),
+    }
+
+
+def write_labels(conn: sa.Connection, record: InstanceRecord, before: InstanceRecord | None = None) -> None:
+    """Tags and metadata of `record` as rows to be found by; nothing where `before` had the same."""
+    spec, old = record.request.get("spec", {}), before.request.get("spec", {}) if before else {}
+    tags, pairs = spec.get("tags") or [], spec.get("metadata") or {}
+    if tags != (old.get("tags") or []):
+        if old.get("tags"):
+            conn.execute(sa.delete(instance_tags).where(instance_tags.c.instance_id == record.id))
+        if tags:
+            conn.execute(sa.insert(instance_tags), [{"instance_id": record.id, "tag": tag} for tag in tags])
+    if pairs != (old.get("metadata") or {}):
+        if old.get("metadata"):
+            conn.execute(sa.delete(instance_metadata).where(instance_metadata.c.instance_id == record.id))
+        if pairs:
+            rows = [{"instance_id": record.id, "name": name, "value": pairs[name]} for name in pairs]
+            conn.execute(sa.insert(instance_metadata), rows)
 
 
 def execute_exactly(conn: sa.Connection, statement: sa.Update, rows: list[dict[str, Any]]) -> None:

@@ -91,19 +91,59 @@ instances = Table(
     Column("deleted_at", UtcDateTime()),
     Column("request_id", String(255)),
     Column("action_id", big_integer()),
-    # For SQL only; not part of the record.
+    Column("user_id", String(64)),
+    _required("details", JsonText()),
+    # For SQL only; not part of the record. From `display_name` on they repeat what `request`, `flavor`,
+    # `image`, `key_pair` and `details` say, for what lists are filtered and sorted by (`rows.index_columns`).
     _required("deleted", _id()),
     _count("vcpus"),
     _count("memory_mib"),
+    _required("display_name", String(255)),
+    Column("description", String(255)),
+    _required("locked", sa.Boolean),
+    Column("flavor_id", String(255)),
+    Column("image_id", _id()),
+    Column("key_name", String(255)),
+    Column("reservation_id", String(63)),
+    Column("launch_index", sa.Integer),
+    Column("config_drive", sa.Boolean),
+    Column("access_ip_v4", String(39)),
+    Column("access_ip_v6", String(39)),
     UniqueConstraint("namespace", "name", "deleted"),
     Index("ix_instances_task_state", "task_state", "created_at", "id"),
     Index("ix_instances_host", "host", "deleted"),
-    Index("ix_instances_project", "project", "deleted"),
+    Index("ix_instances_project", "project", "deleted", "created_at", "id"),
+    Index("ix_instances_project_updated_at", "project", "updated_at"),
+    Index("ix_instances_project_user_id", "project", "user_id", "deleted"),
+    Index("ix_instances_created_at", "deleted", "created_at", "id"),
+    Index("ix_instances_updated_at", "updated_at"),
+    Index("ix_instances_reservation_id", "reservation_id"),
     Index("ix_instances_group_id", "group_id", "deleted", "host"),
     Index("ix_instances_deleted", "deleted", "id"),
     Index("ix_instances_deleted_at", "deleted_at"),
     **OPTIONS,
 )
+
+instance_tags = Table(
+    "instance_tags",
+    metadata,
+    Column("instance_id", _id(), primary_key=True),
+    Column("tag", String(60), primary_key=True),
+    Index("ix_instance_tags_tag", "tag", "instance_id"),
+    **OPTIONS,
+)
+"""What `request` says of tags, once more, to find instances by."""
+
+instance_metadata = Table(
+    "instance_metadata",
+    metadata,
+    Column("instance_id", _id(), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    _required("value", String(255)),
+    Index("ix_instance_metadata_name", "name", "instance_id"),
+    **OPTIONS,
+)
+"""What `request` says of metadata, once more, to find instances by."""
 
 allocations = Table(
     "allocations",
@@ -180,6 +220,9 @@ projects = Table(
     "projects",
     metadata,
     Column("name", _name(), primary_key=True),
+    Column("id", String(64)),
+    Column("domain_id", String(64)),
+    Column("display_name", String(255)),
     _required("namespace", _word()),
     _required("enabled", sa.Boolean),
     _required("spec", JsonText()),
@@ -192,20 +235,30 @@ projects = Table(
     _count("memory_mib_used"),
     _required("updated_at", UtcDateTime()),
     Column("removed_at", UtcDateTime()),
+    UniqueConstraint("id"),
+    UniqueConstraint("domain_id", "display_name"),
     Index("ix_projects_namespace", "namespace"),
     **OPTIONS,
 )
-"""Limits and usage share a row, so that one conditional UPDATE checks and takes."""
+"""`id`, `domain_id` and `display_name` are the OpenStack APIs' (removed rows may have lost them). Limits and usage share a row, so that one conditional UPDATE checks and takes."""
 
 flavors = Table(
     "flavors",
     metadata,
     Column("name", _name(), primary_key=True),
     _required("spec", JsonText()),
+    Column("id", String(255)),
+    Column("display_name", String(255)),
+    Column("resource_uid", _id()),
+    Column("resource_generation", big_integer()),
+    Column("created_at", UtcDateTime()),
     _required("updated_at", UtcDateTime()),
     Column("removed_at", UtcDateTime()),
+    UniqueConstraint("id"),
+    UniqueConstraint("display_name"),
     **OPTIONS,
 )
+"""`id` and `display_name` are none where the flavor is removed, so that they are unique among the others."""
 
 images = Table(
     "images",
@@ -231,11 +284,16 @@ aggregates = Table(
     "aggregates",
     metadata,
     Column("name", _name(), primary_key=True),
+    _count("id"),
+    _required("uuid", _id()),
     _required("spec", JsonText()),
+    _required("created_at", UtcDateTime()),
     _required("updated_at", UtcDateTime()),
     Column("removed_at", UtcDateTime()),
+    UniqueConstraint("id"),
     **OPTIONS,
 )
+"""`id` and `uuid` are what the Compute API calls it; no number is given twice."""
 
 key_pairs = Table(
     "key_pairs",
@@ -243,27 +301,29 @@ key_pairs = Table(
     Column("namespace", _word(), primary_key=True),
     Column("name", _name(), primary_key=True),
     _required("spec", JsonText()),
-    _required("updated_at", UtcDateTime()),
-    Column("removed_at", UtcDateTime()),
-    **OPTIONS,
-)
-    Column("id", String(255)),
+    Column("user_id", String(64)),
     Column("display_name", String(255)),
     Column("resource_uid", _id()),
-    Column("resource_generation", big_integer()),
     Column("created_at", UtcDateTime()),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    UniqueConstraint("user_id", "display_name"),
+    **OPTIONS,
+)
+"""`user_id` is none where the key pair is removed, and where it is everybody's in the project."""
 
 server_groups = Table(
-    UniqueConstraint("id"),
-    UniqueConstraint("display_name"),
     "server_groups",
     metadata,
-"""`id` and `display_name` are none where the flavor is removed, so that they are unique among the others."""
     Column("id", _id(), primary_key=True),
     _required("namespace", _word()),
     _required("name", _name()),
     _required("policy", String(32)),
     Column("max_per_host", sa.Integer),
+    Column("display_name", String(255)),
+    Column("user_id", String(64)),
+    Column("resource_uid", _id()),
+    Column("created_at", UtcDateTime()),
     _count("generation"),
     _count("members"),
     _required("updated_at", UtcDateTime()),
@@ -273,40 +333,6 @@ server_groups = Table(
 )
 """`generation` rises with every placement of a member: what keeps two schedulers apart."""
 
-compute_nodes = Table(
-    "compute_nodes",
-    metadata,
-    Column("name", _name(), primary_key=True),
-    _required("spec", JsonText()),
-    _required("inventory", JsonText()),
-    _required("disabled", sa.Boolean),
-    _required("forced_down", sa.Boolean),
-    _count("vcpus_limit"),
-    _count("memory_mib_limit"),
-    _count("disk_gib_limit"),
-    _count("vcpus_used"),
-    _count("memory_mib_used"),
-    _count("disk_gib_used"),
-    _count("instances"),
-    _count("generation"),
-    _count("build_failures"),
-    _count("changed"),
-    _required("updated_at", UtcDateTime()),
-    Column("removed_at", UtcDateTime()),
-    Index("ix_compute_nodes_changed", "changed"),
-    **OPTIONS,
-)
-"""Limits are (total - reserved) x ratio, worked out when the resource changes (as Nova's placement does)."""
-    Column("user_id", String(64)),
-    Column("display_name", String(255)),
-    Column("resource_uid", _id()),
-    Column("created_at", UtcDateTime()),
-    UniqueConstraint("user_id", "display_name"),
-"""`user_id` is none where the key pair is removed, and where it is everybody's in the project."""
-    Column("display_name", String(255)),
-    Column("user_id", String(64)),
-    Column("resource_uid", _id()),
-    Column("created_at", UtcDateTime()),
 quota_classes = Table(
     "quota_classes",
     metadata,
@@ -339,3 +365,33 @@ quota_users = Table(
 )
 """A row per user: locked while something is made that counts for the user in all projects (key pairs)."""
 
+compute_nodes = Table(
+    "compute_nodes",
+    metadata,
+    Column("name", _name(), primary_key=True),
+    _required("id", _id()),
+    _count("number"),
+    _required("spec", JsonText()),
+    _required("inventory", JsonText()),
+    _required("disabled", sa.Boolean),
+    _required("forced_down", sa.Boolean),
+    _required("up", sa.Boolean),
+    _count("vcpus_limit"),
+    _count("memory_mib_limit"),
+    _count("disk_gib_limit"),
+    _count("vcpus_used"),
+    _count("memory_mib_used"),
+    _count("disk_gib_used"),
+    _count("instances"),
+    _count("generation"),
+    _count("build_failures"),
+    _count("changed"),
+    _required("updated_at", UtcDateTime()),
+    Column("removed_at", UtcDateTime()),
+    UniqueConstraint("id"),
+    UniqueConstraint("number"),
+    Index("ix_compute_nodes_changed", "changed"),
+    **OPTIONS,
+)
+"""`id` and `number` are what newer and older clients call it; neither is given twice. Limits are
+(total - reserved) x ratio, worked out when the resource changes (as Nova's placement does)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from cairn_crds import Instance
+from cairn_crds import Instance, InstanceSpec
 from cairn_crds.instance import DesiredPower
 from cairn_database import (
     InstanceRecord,
@@ -20,8 +20,16 @@ from cairn_database import (
     tenants,
 )
 from cairn_operator.conductor.power import ACTIONS, DESIRED, power_task, reboot_task
-from cairn_operator.conductor.resolve import Refusal, ResolvedRequest, frozen_changes, resolve
+from cairn_operator.conductor.resolve import (
+    CHANGEABLE,
+    LABELS,
+    Refusal,
+    ResolvedRequest,
+    frozen_changes,
+    resolve,
+)
 from cairn_operator.conductor.scope import Scope
+from cairn_runtime.kubernetes import merge_diff
 
 log = structlog.get_logger()
 CONFLICT = 409
@@ -50,8 +58,8 @@ async def apply_edits(scope: Scope) -> bool:
         return True
     if instance.metadata.generation > record.request.get("generation", 0):
         await _follow_spec(scope, instance, record)
-    elif instance.spec.power_state != record.request["spec"]["powerState"]:
-        await _follow_row(scope, instance, record)
+    elif patch := _behind(instance, record):
+        await _follow_row(scope, instance, record, patch)
     if scope.record is not None and scope.record.task_state is None:
         await _reboot(scope, instance, scope.record)
     return True
@@ -98,12 +106,20 @@ async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord)
         )
 
 
-async def _follow_row(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
-    wanted = record.request["spec"]["powerState"]
-    patch = {
-        "metadata": {"resourceVersion": instance.metadata.resource_version},
-        "spec": {"powerState": wanted},
-    }
+def _behind(instance: Instance, record: InstanceRecord) -> dict[str, Any]:
+    """The merge patch that makes the spec say what the row says of what may change; empty where it does."""
+    recorded = InstanceSpec.model_validate(record.request["spec"]).to_api()
+    shown = instance.spec.to_api()
+    return merge_diff(
+        {name: shown[name] for name in CHANGEABLE if name in shown},
+        {name: recorded[name] for name in CHANGEABLE if name in recorded},
+    )
+
+
+async def _follow_row(
+    scope: Scope, instance: Instance, record: InstanceRecord, changes: dict[str, Any]
+) -> None:
+    patch = {"metadata": {"resourceVersion": instance.metadata.resource_version}, "spec": changes}
     body = await scope.env.kubernetes.patch(
         Instance, instance.metadata.name, instance.metadata.namespace, patch
     )
@@ -145,7 +161,11 @@ def _with_changes(
 ) -> dict[str, Any]:
     """The row's request with what may change taken from the spec; the generation is then seen."""
     spec = dict(record.request["spec"])
-    spec["metadata"] = instance.spec.metadata
+    wanted = instance.spec.to_api()
+    for name in LABELS:
+        spec.pop(name, None)
+        if name in wanted:
+            spec[name] = wanted[name]
     spec["powerState"] = power or instance.spec.power_state
     if reboot is not None:
         spec["reboot"] = reboot

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from cairn_crds import ConditionStatus, Guest, Instance, InstanceSpec, Metadata
-from cairn_crds.base import INSTANCE_FINALIZER
+from cairn_crds.base import INSTANCE_FINALIZER, INSTANCE_LABEL
 from cairn_crds.conditions import find_condition
 from cairn_database import (
     AddressesExhausted,
@@ -80,18 +80,24 @@ async def find_row(scope: Scope) -> bool:
             scope.instance = None
             scope.after(SUCCESSOR_LOOK_AGAIN)
             return True
-        scope.record = await _bind(scope, record, instance, generation=0)
+        scope.record = await _bind(scope, record, instance, _generation_seen(instance, record))
     return instance is not None or scope.record is not None
+
+
+def _generation_seen(instance: Instance, record: InstanceRecord) -> int:
+    """Up to which generation the row has seen the spec: the first, where it was made for the row."""
+    return 1 if instance.metadata.labels.get(INSTANCE_LABEL) == record.id else 0
 
 
 async def _bind(scope: Scope, record: InstanceRecord, instance: Instance, generation: int) -> InstanceRecord:
     """The row belongs to this resource from now on, and has seen it up to `generation`.
 
-    Every resource counts its generations from 1. The uid comes last: until it is there this is done again.
+    Every resource counts its generations from 1.
     """
-    request = {**record.request, "generation": generation}
-    await instances.update_request(scope.env.db, record.id, record.version, request=request)
-    return await instances.rebind(scope.env.db, record.namespace, record.name, instance.metadata.uid)
+    uid = instance.metadata.uid
+    return await instances.bind(
+        scope.env.db, record.id, record.version, resource_uid=uid, generation=generation
+    )
 
 
 async def restore_resource(scope: Scope) -> bool:
@@ -101,7 +107,12 @@ async def restore_resource(scope: Scope) -> bool:
         return True
     spec = InstanceSpec.model_validate(record.request["spec"])
     wanted = Instance(
-        metadata=Metadata(name=record.name, namespace=record.namespace, finalizers=[INSTANCE_FINALIZER]),
+        metadata=Metadata(
+            name=record.name,
+            namespace=record.namespace,
+            labels={INSTANCE_LABEL: record.id},
+            finalizers=[INSTANCE_FINALIZER],
+        ),
         spec=spec,
     )
     try:

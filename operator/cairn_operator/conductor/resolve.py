@@ -18,6 +18,10 @@ from cairn_runtime.store import Store
 
 Kind = TypeVar("Kind", bound=Resource)
 NAMES_SHOWN = 5
+LABELS = ("metadata", "displayName", "description", "tags", "locked", "lockedReason")
+"""What may change at any time, and changes nothing but itself."""
+CHANGEABLE = ("powerState", "reboot", *LABELS)
+"""What of the spec may change once the machine has been made."""
 
 
 class Refusal(Exception):
@@ -49,7 +53,7 @@ class ResolvedRequest:
     def builds_the_same(self, record: InstanceRecord) -> bool:
         """Whether the row was made from the same: then trying again has the same result."""
         spec, recorded = dict(self.request["spec"]), dict(record.request["spec"])
-        for changeable in ("powerState", "reboot", "metadata"):
+        for changeable in CHANGEABLE:
             spec.pop(changeable, None)
             recorded.pop(changeable, None)
         return (
@@ -87,8 +91,8 @@ def resolve(instance: Instance, catalog: Catalog) -> ResolvedRequest:
             "networks": [_network_snapshot(network) for network, _wish in networks],
             "generation": instance.metadata.generation,
         },
-        flavor={"name": flavor.metadata.name, **flavor.spec.to_api()},
-        image={"name": image.metadata.name, **image.spec.to_api()},
+        flavor={"id": flavor.metadata.name, **flavor.spec.to_api(), "name": flavor.metadata.name},
+        image={"id": image.metadata.uid, **image.spec.to_api(), "name": image.metadata.name},
         key_pair=key_pair,
         group=spec.scheduler_hints.group,
     )
@@ -212,6 +216,5 @@ def _network_snapshot(network: Network) -> dict[str, Any]:
 
 def frozen_changes(spec: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
     """The fields that differ and cannot follow, because the machine has been made already."""
-    changeable = {"powerState", "reboot", "metadata"}
-    names = sorted((spec.keys() | recorded.keys()) - changeable)
+    names = sorted((spec.keys() | recorded.keys()) - set(CHANGEABLE))
     return [name for name in names if spec.get(name) != recorded.get(name)]

@@ -98,7 +98,7 @@ async def _everything_hot(db: Database) -> None:
     await instances.list_by_host(db, "host-0")
     await instances.get_by_name(db, "blue", "other")
     await instances.get_many(db, [record.id, other.id])
-    await instances.rebind(db, "blue", "other", "uid")
+    await instances.bind(db, other.id, other.version, resource_uid="uid", generation=1)
     await hosts.load_hosts(db, changed_since=0)
     await hosts.load_hosts(db, names=["host-0"])
     await hosts.group_hosts(db, group.id)

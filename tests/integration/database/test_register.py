@@ -11,6 +11,7 @@ from cairn_crds.instance import PowerState
 from cairn_crds.project import ProjectSpec
 from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
 from cairn_database import (
+    ConcurrentUpdate,
     Database,
     InstanceNotFound,
     KeyPairRecord,
@@ -226,11 +227,11 @@ async def test_edits_and_a_new_resource_are_recorded_once(db: Database) -> None:
     assert (edited.request, edited.hints) == ({"metadata": {"a": "b"}}, {"group": "g"})
     same = await instances.update_request(db, record.id, edited.version, request={"metadata": {"a": "b"}})
     assert same == edited
-    bound = await instances.rebind(db, "blue", "web", "uid-2")
+    bound = await instances.bind(db, record.id, edited.version, resource_uid="uid-2", generation=4)
     assert (bound.resource_uid, bound.version) == ("uid-2", edited.version + 1)
-    assert await instances.rebind(db, "blue", "web", "uid-2") == bound
-    with pytest.raises(InstanceNotFound):
-        await instances.rebind(db, "green", "web", "uid-3")
+    assert bound.request == {"metadata": {"a": "b"}, "generation": 4}
+    with pytest.raises(ConcurrentUpdate):
+        await instances.bind(db, record.id, edited.version, resource_uid="uid-3", generation=1)
 
 
 async def test_a_hosts_instances_are_listed_while_they_live(db: Database) -> None:

@@ -237,10 +237,16 @@ def _with_project_only() -> Catalog:
     return made
 
 
-def test_only_power_reboot_and_metadata_may_change_afterwards() -> None:
+CHANGEABLE = {
+    "powerState", "reboot", "metadata", "displayName", "description", "tags", "locked", "lockedReason"
+}  # fmt: skip
+
+
+def test_only_power_reboot_and_labels_may_change_afterwards() -> None:
     fields = {field.alias or name for name, field in InstanceSpec.model_fields.items()}
+    assert fields > CHANGEABLE
     for field in fields:
         changed = frozen_changes({field: 2}, {field: 1})
-        assert changed == ([] if field in {"powerState", "reboot", "metadata"} else [field])
+        assert changed == ([] if field in CHANGEABLE else [field])
     assert frozen_changes({"userData": "x"}, {}) == ["userData"]
     assert frozen_changes({}, {"userData": "x"}) == ["userData"]

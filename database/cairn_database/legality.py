@@ -1,0 +1,133 @@
+"""Which action an instance allows in which state: the one table.
+
+The gateway refuses with it (409), the conductor tells of it in a condition, the documentation is made of it.
+Source: the checks of Nova's compute API (`nova/compute/api.py`, `vm_states.py`, `task_states.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from cairn_database.errors import DatabaseError
+from cairn_database.records import InstanceRecord, TaskState, VmState
+
+ACTIVE, PAUSED, STOPPED = VmState.ACTIVE, VmState.PAUSED, VmState.STOPPED
+SUSPENDED, ERROR, RESCUED = VmState.SUSPENDED, VmState.ERROR, VmState.RESCUED
+RESIZED, SOFT_DELETED = VmState.RESIZED, VmState.SOFT_DELETED
+SHELVED, OFFLOADED = VmState.SHELVED, VmState.SHELVED_OFFLOADED
+IDLE: frozenset[TaskState | None] = frozenset({None})
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What an action asks of an instance."""
+
+    vm_states: frozenset[VmState] | None = None
+    """None: any."""
+    task_states: frozenset[TaskState | None] | None = IDLE
+    """None: any. By default nothing else may be under way."""
+    heeds_lock: bool = True
+    """A locked instance refuses it to everybody but administrators."""
+    must_have_launched: bool = True
+    """Only an instance that has run once."""
+
+
+def _in(*vm_states: VmState) -> Requirement:
+    return Requirement(frozenset(vm_states))
+
+
+_QUIET = _in(ACTIVE, STOPPED, PAUSED, SUSPENDED)
+_ANY = Requirement(task_states=None, must_have_launched=False)
+_LABEL = Requirement(frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED}), task_states=None)
+_ATTACH_VOLUME = _in(ACTIVE, PAUSED, STOPPED, RESIZED, SOFT_DELETED, SHELVED, OFFLOADED)
+
+ACTIONS: Mapping[str, Requirement] = MappingProxyType(
+    {
+        "start": _in(STOPPED),
+        "stop": _in(ACTIVE, ERROR),
+        "reboot": _in(ACTIVE),
+        "reboot_hard": _in(ACTIVE, STOPPED, PAUSED, SUSPENDED, ERROR),
+        "pause": _in(ACTIVE),
+        "unpause": _in(PAUSED),
+        "suspend": _in(ACTIVE),
+        "resume": _in(SUSPENDED),
+        "lock": Requirement(task_states=None, heeds_lock=False, must_have_launched=False),
+        "unlock": Requirement(task_states=None, heeds_lock=False, must_have_launched=False),
+        "delete": _ANY,
+        "soft_delete": Requirement(task_states=None),
+        "force_delete": _ANY,
+        "restore": _in(SOFT_DELETED),
+        "resize": _in(ACTIVE, STOPPED),
+        "confirm_resize": _in(RESIZED),
+        "revert_resize": _in(RESIZED),
+        "migrate": _in(ACTIVE, STOPPED),
+        "live_migrate": _in(ACTIVE, PAUSED),
+        "live_migrate_force_complete": Requirement(frozenset({ACTIVE}), frozenset({TaskState.MIGRATING})),
+        "live_migrate_abort": Requirement(None, frozenset({TaskState.MIGRATING})),
+        "evacuate": Requirement(frozenset({ACTIVE, STOPPED, ERROR}), task_states=None, heeds_lock=False),
+        "rebuild": _in(ACTIVE, STOPPED, ERROR),
+        "rescue": _in(ACTIVE, STOPPED, ERROR),
+        "unrescue": _in(RESCUED),
+        "shelve": _QUIET,
+        "shelve_offload": _in(SHELVED),
+        "unshelve": _in(SHELVED, OFFLOADED),
+        "snapshot": Requirement(_QUIET.vm_states, heeds_lock=False),
+        "backup": Requirement(_QUIET.vm_states, heeds_lock=False),
+        "set_admin_password": _in(ACTIVE),
+        "trigger_crash_dump": _in(ACTIVE, PAUSED, RESCUED, RESIZED, ERROR),
+        "attach_interface": _in(ACTIVE, PAUSED, STOPPED),
+        "detach_interface": _in(ACTIVE, PAUSED, STOPPED),
+        "attach_volume": _ATTACH_VOLUME,
+        "detach_volume": _ATTACH_VOLUME,
+        "swap_volume": _in(ACTIVE, PAUSED, RESIZED),
+        "update_metadata": _LABEL,
+        "delete_metadata": _LABEL,
+        "update_tags": Requirement(
+            frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED}), task_states=None, heeds_lock=False
+        ),
+    }
+)
+"""By Nova's name of the action. `reboot` is the soft one."""
+
+
+class ActionRefused(DatabaseError):
+    """The instance's state does not allow the action."""
+
+    def __init__(self, action: str, instance_id: str, attribute: str, state: str | None) -> None:
+        self.action = action
+        self.attribute = attribute
+        """`vm_state`, `task_state` or `launched_at`."""
+        self.state = state
+        super().__init__(
+            f"Cannot '{action}' instance {instance_id} while it is in {attribute} {state}"
+            if attribute != "launched_at"
+            else f"Cannot '{action}' instance {instance_id} before it has been launched"
+        )
+
+
+class InstanceLocked(DatabaseError):
+    """The instance is locked."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(f"Instance {instance_id} is locked")
+
+
+def check(
+    action: str, record: InstanceRecord, *, overrides_lock: bool = False, called: str | None = None
+) -> None:
+    """Raise InstanceLocked or ActionRefused unless `record` allows `action`.
+
+    `called`: what the refusal calls the action, where the API's word is another one.
+    """
+    needed = ACTIONS[action]
+    word = called or action
+    if record.locked and needed.heeds_lock and not overrides_lock:
+        raise InstanceLocked(record.id)
+    if needed.vm_states is not None and record.vm_state not in needed.vm_states:
+        raise ActionRefused(word, record.id, "vm_state", record.vm_state)
+    if needed.task_states is not None and record.task_state not in needed.task_states:
+        raise ActionRefused(word, record.id, "task_state", record.task_state)
+    if needed.must_have_launched and record.launched_at is None:
+        raise ActionRefused(word, record.id, "launched_at", None)
