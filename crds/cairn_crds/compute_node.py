@@ -54,6 +54,10 @@ class ComputeNodeStatus(Model):
     """QEMU, fake, VMware vCenter Server, XenServer."""
     hypervisor_version: Text | None = None
     hostname: Text | None = None
+    address: Text | None = None
+    """The host's own IP address, where it is known (Nova's `host_ip`)."""
+    boot_time: datetime | None = None
+    """When the host was started: what its uptime is counted from."""
     architecture: Text | None = None
     vcpus: Count = 0
     memory_mib: Count = 0

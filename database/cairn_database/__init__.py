@@ -14,7 +14,9 @@ transaction each, by compare-and-set on the row's version. Who calls what:
     history     actions and events                       gateway
     catalog     mirrors: flavors, images, networks …     their controllers, gateway
     tenants     mirrors: projects, server groups         their controllers, scheduler, gateway
-    nodes       mirrors: compute nodes                   their controller
+    nodes       mirrors: compute nodes                   their controller, gateway
+    aggregates  mirrors: host aggregates, zones          their controller, gateway
+    identity    people, roles, credentials               gateway
 
 `engine.Database` runs them, on SQLite, PostgreSQL and MariaDB alike. Nothing here knows Kubernetes.
 """
@@ -26,12 +28,14 @@ from cairn_database.errors import (
     ConcurrentUpdate,
     DatabaseError,
     DatabaseUnavailable,
+    IdTaken,
     InstanceNotFound,
     MacInUse,
     NameTaken,
     NetworkNotFound,
     ProjectDisabled,
     ProjectNotFound,
+    ProjectTaken,
     QuotaExceeded,
     SchemaOutdated,
     ServerGroupNotFound,
@@ -54,6 +58,7 @@ __all__ = [
     "DatabaseError",
     "DatabaseSettings",
     "DatabaseUnavailable",
+    "IdTaken",
     "InstanceNotFound",
     "InstanceRecord",
     "InterfaceRecord",
@@ -64,6 +69,7 @@ __all__ = [
     "NewInstance",
     "ProjectDisabled",
     "ProjectNotFound",
+    "ProjectTaken",
     "QuotaExceeded",
     "SchemaOutdated",
     "ServerGroupNotFound",

@@ -1,4 +1,4 @@
-"""What instances are made of, mirrored into SQL: flavors, images, host aggregates, key pairs, networks.
+"""What instances are made of, mirrored into SQL: flavors, images, key pairs, networks.
 
 Instances keep the flavor, image and key that they were made with, whatever becomes of the resource. A network
 that has addresses in use is not let go of: `networks.remove` raises StillInUse.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from cairn_crds.flavor import FlavorSpec
-from cairn_crds.host_aggregate import HostAggregateSpec
 from cairn_crds.image import ImageSpec
 from cairn_crds.key_pair import KeyPairSpec
 from cairn_crds.network import NetworkSpec
@@ -41,7 +40,6 @@ class _Networks(SpecTable[NetworkSpec]):
 
 flavors = SpecTable(tables.flavors, FlavorSpec)
 images = SpecTable(tables.images, ImageSpec)
-aggregates = SpecTable(tables.aggregates, HostAggregateSpec)
 networks = _Networks(tables.networks, NetworkSpec)
 key_pairs = NamespacedSpecTable(tables.key_pairs, KeyPairSpec)
 

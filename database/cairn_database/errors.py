@@ -5,8 +5,8 @@ DatabaseError
 ├── SchemaOutdated           `cairn db upgrade` has not been run
 ├── ConcurrentUpdate         somebody else changed the row first: read it again
 ├── InstanceNotFound
-├── NameTaken
-├── ProjectNotFound, ProjectDisabled
+├── NameTaken, IdTaken
+├── ProjectNotFound, ProjectDisabled, ProjectTaken
 ├── NetworkNotFound, ServerGroupNotFound
 ├── QuotaExceeded
 ├── AddressesExhausted, AddressInUse, MacInUse
@@ -76,6 +76,18 @@ class NameTaken(DatabaseError):
         )
 
 
+class IdTaken(DatabaseError):
+    """Another resource of the kind has, or had, the id that this one asks for."""
+
+    def __init__(self, kind: str, id_: str, holder: str) -> None:
+        self.kind = kind
+        self.id = id_
+        self.holder = holder
+        super().__init__(
+            f"The id {id_} is taken by {kind} {holder}. Ask for another one in spec.id, or leave it out."
+        )
+
+
 class ProjectNotFound(DatabaseError):
     """There is no such project."""
 
@@ -90,6 +102,17 @@ class ProjectDisabled(DatabaseError):
     def __init__(self, project: str) -> None:
         self.project = project
         super().__init__(f"Project {project} is disabled. Ask an administrator to enable it.")
+
+
+class ProjectTaken(DatabaseError):
+    """Another project has the id, or the name in that domain."""
+
+    def __init__(self, what: str, value: str, holder: str) -> None:
+        self.holder = holder
+        super().__init__(
+            f"It is not possible to have two projects with the {what} '{value}': Project {holder} has it. "
+            "Choose another one."
+        )
 
 
 class ServerGroupNotFound(DatabaseError):

@@ -17,7 +17,7 @@ from cairn_database.engine import Database
 from cairn_database.errors import ServerGroupNotFound
 from cairn_database.records import TaskState
 from cairn_database.rows import CHUNK, execute_exactly, live
-from cairn_database.tables import compute_nodes, instances, server_groups
+from cairn_database.tables import allocations, compute_nodes, instances, server_groups
 
 CHANGED_OVERLAP_US = 2_000_000
 """`load_hosts(changed_since=...)` looks this far behind: transactions commit in another order than they stamp
@@ -98,6 +98,28 @@ _IO_OPS = (
     )
     .group_by(instances.c.host)
 )
+_TASKS = (
+    sa.select(instances.c.host, sa.func.count())
+    .where(instances.c.task_state.is_not(None), live(), instances.c.host.is_not(None))
+    .group_by(instances.c.host)
+)
+_HOSTED = (
+    sa.select(instances.c.id, instances.c.display_name, instances.c.host)
+    .where(instances.c.host.in_(bindparam("hosts", expanding=True)), live())
+    .order_by(instances.c.created_at, instances.c.id)
+)
+_SHARES = (
+    sa.select(
+        instances.c.project,
+        sa.func.sum(allocations.c.vcpus),
+        sa.func.sum(allocations.c.memory_mib),
+        sa.func.sum(allocations.c.disk_gib),
+    )
+    .select_from(allocations.join(instances, instances.c.id == allocations.c.instance_id))
+    .where(allocations.c.host == bindparam("host"))
+    .group_by(instances.c.project)
+    .order_by(instances.c.project)
+)
 _COUNT_FAILURE = (
     sa.update(compute_nodes)
     .where(compute_nodes.c.name == bindparam("host"))
@@ -175,6 +197,54 @@ async def load_hosts(
 async def io_ops_per_host(db: Database) -> dict[str, int]:
     """How many instances are being built, copied or imaged per host (Nova's num_io_ops); 0 is left out."""
     return await db.read(lambda conn: {host: int(count) for host, count in conn.execute(_IO_OPS)})
+
+
+@dataclass(frozen=True)
+class HostedInstance:
+    """A live instance on a host, in short."""
+
+    id: str
+    display_name: str
+    host: str
+
+
+@dataclass(frozen=True)
+class ProjectShare:
+    """What a project's instances take of one host."""
+
+    project: str
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+
+
+async def instances_on(db: Database, names: Iterable[str]) -> dict[str, list[HostedInstance]]:
+    """The live instances of each of these hosts, oldest first; hosts without any are left out."""
+    ordered = sorted(set(names))
+
+    def query(conn: sa.Connection) -> dict[str, list[HostedInstance]]:
+        found: dict[str, list[HostedInstance]] = {}
+        for start in range(0, len(ordered), CHUNK):
+            for row in conn.execute(_HOSTED, {"hosts": ordered[start : start + CHUNK]}):
+                found.setdefault(row.host, []).append(HostedInstance(*row))
+        return found
+
+    return await db.read(query)
+
+
+async def tasks_per_host(db: Database) -> dict[str, int]:
+    """How many instances have a task under way per host (Nova's current_workload); 0 is left out."""
+    return await db.read(lambda conn: {host: int(count) for host, count in conn.execute(_TASKS)})
+
+
+async def shares_of_host(db: Database, name: str) -> list[ProjectShare]:
+    """What each project's instances take of the host, by project."""
+    return await db.read(
+        lambda conn: [
+            ProjectShare(row[0], int(row[1]), int(row[2]), int(row[3]))
+            for row in conn.execute(_SHARES, {"host": name})
+        ]
+    )
 
 
 async def group_hosts(db: Database, group_id: str) -> tuple[int, dict[str, int]]:

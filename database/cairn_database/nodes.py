@@ -6,13 +6,16 @@ What is used of a host stands in the same row; `hosts` reads it.
 from __future__ import annotations
 
 import math
+import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from cairn_crds.compute_node import ComputeNodeSpec, ComputeNodeStatus
+from cairn_crds.conditions import ConditionStatus, find_condition
 from cairn_database import hosts, mirroring
 from cairn_database.engine import Database
 from cairn_database.tables import allocations, compute_nodes
@@ -21,6 +24,8 @@ INVENTORY_FIELDS = {
     "hypervisor_type",
     "hypervisor_version",
     "hostname",
+    "address",
+    "boot_time",
     "architecture",
     "vcpus",
     "memory_mib",
@@ -29,7 +34,8 @@ INVENTORY_FIELDS = {
     "traits",
     "capabilities",
 }
-"""The part of ComputeNodeStatus that is kept in SQL; heartbeat and metrics are not."""
+"""The part of ComputeNodeStatus that is kept in SQL; heartbeat and metrics are not. Of the conditions only
+whether it is up: a heartbeat that says nothing new writes nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +46,49 @@ class ComputeNodeRecord:
     spec: ComputeNodeSpec
     inventory: ComputeNodeStatus
     """Without heartbeat, metrics and conditions, which live in the resource only."""
+    id: str
+    """A UUID: what the Compute API calls the hypervisor and its service since 2.53."""
+    number: int
+    """The same for older clients."""
+    up: bool
+    """Whether its agent is heard of."""
+    updated_at: datetime
+    """When anything but what is used last changed."""
+    vcpus_used: int
+    """By instances, as the two below; what is reserved for the host itself is not counted."""
+    memory_mib_used: int
+    disk_gib_used: int
+    instances: int
+
+    @property
+    def hypervisor_hostname(self) -> str:
+        """What the hypervisor calls itself; the resource's name where it does not say."""
+        return self.inventory.hostname or self.name
+
+    @property
+    def alive(self) -> bool:
+        """Whether it counts as up (Nova: a service that is forced down is down)."""
+        return self.up and not self.spec.forced_down
 
 
 async def upsert_compute_node(
-    db: Database, name: str, spec: ComputeNodeSpec, status: ComputeNodeStatus
+    db: Database, name: str, spec: ComputeNodeSpec, status: ComputeNodeStatus, uid: str | None = None
 ) -> bool:
     """Take the host in: limits are (total - reserved) x ratio. A heartbeat alone changes nothing.
 
     Limits below what is used move nothing away; they keep further instances out.
+
+    `uid` is the resource's. A host that was removed and comes back with another one is a new service and
+    hypervisor to the Compute API.
     """
     inventory = status.model_dump(mode="json", by_alias=True, exclude_none=True, include=INVENTORY_FIELDS)
+    up = find_condition(status.conditions, "Up")
     values = {
         "spec": spec.to_api(),
         "inventory": inventory,
         "disabled": spec.disabled,
         "forced_down": spec.forced_down,
+        "up": up is not None and up.status is ConditionStatus.TRUE,
         "vcpus_limit": limit(status.vcpus, spec.reserved.vcpus, spec.ratios.cpu),
         "memory_mib_limit": limit(status.memory_mib, spec.reserved.memory_mib, spec.ratios.memory),
         "disk_gib_limit": limit(status.disk_gib, spec.reserved.disk_gib, spec.ratios.disk),
@@ -73,12 +107,25 @@ async def upsert_compute_node(
     )
 
     def transaction(conn: sa.Connection) -> bool:
-        changed = mirroring.upsert(conn, compute_nodes, {"name": name}, values, fresh)
+        changed = mirroring.upsert(
+            conn, compute_nodes, {"name": name}, values | _identity(conn, name, uid), fresh
+        )
         if changed:
             _touch_host(conn, name)
         return changed
 
     return await db.run(transaction)
+
+
+def _identity(conn: sa.Connection, name: str, uid: str | None) -> dict[str, Any]:
+    """The UUID and the number of a host that is new; nothing for one that keeps its own. Two that come at the
+    same moment cannot take one number: the second is run again and sees the first."""
+    columns = compute_nodes.c
+    row = conn.execute(sa.select(columns.id, columns.removed_at).where(columns.name == name)).one_or_none()
+    if row is not None and (row.removed_at is None or uid in (None, row.id)):
+        return {}
+    last = conn.scalar(sa.select(sa.func.max(columns.number))) or 0
+    return {"id": uid or str(uuid.uuid4()), "number": int(last) + 1}
 
 
 async def remove_compute_node(db: Database, name: str) -> None:
@@ -99,6 +146,27 @@ async def get_compute_node(db: Database, name: str) -> ComputeNodeRecord | None:
     return None if row is None else _compute_node(row)
 
 
+async def find_compute_node(
+    db: Database, *, id: str | None = None, number: int | None = None
+) -> ComputeNodeRecord | None:
+    """The host that the Compute API calls `id`, or `number`, unless it is removed."""
+    condition = compute_nodes.c.id == id if id is not None else compute_nodes.c.number == number
+    row = await mirroring.one(db, compute_nodes, condition)
+    return None if row is None else _compute_node(row)
+
+
+async def page_of_compute_nodes(db: Database, after: int, limit: int) -> list[ComputeNodeRecord]:
+    """At most `limit` that are not removed, oldest first, of those with a number above `after`."""
+    columns = compute_nodes.c
+    statement = (
+        sa.select(compute_nodes)
+        .where(columns.removed_at.is_(None), columns.number > after)
+        .order_by(columns.number)
+        .limit(limit)
+    )
+    return await db.read(lambda conn: [_compute_node(row) for row in conn.execute(statement)])
+
+
 async def list_compute_nodes(db: Database) -> list[ComputeNodeRecord]:
     """All that are not removed, by name."""
     return [_compute_node(row) for row in await mirroring.select(db, compute_nodes)]
@@ -111,7 +179,17 @@ def limit(total: int, reserved: int, ratio: float) -> int:
 
 def _compute_node(row: Any) -> ComputeNodeRecord:
     return ComputeNodeRecord(
-        row.name, ComputeNodeSpec.model_validate(row.spec), ComputeNodeStatus.model_validate(row.inventory)
+        name=row.name,
+        spec=ComputeNodeSpec.model_validate(row.spec),
+        inventory=ComputeNodeStatus.model_validate(row.inventory),
+        id=row.id,
+        number=row.number,
+        up=row.up,
+        updated_at=row.updated_at,
+        vcpus_used=row.vcpus_used,
+        memory_mib_used=row.memory_mib_used,
+        disk_gib_used=row.disk_gib_used,
+        instances=row.instances,
     )
 
 

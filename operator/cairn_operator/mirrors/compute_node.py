@@ -29,7 +29,7 @@ async def take_in_compute_node(context: MirrorContext, node: ComputeNode) -> Mir
     if name not in context.enrolled:
         await _enrol(context, name)
         context.enrolled.add(name)
-    await nodes.upsert_compute_node(context.db, name, node.spec, node.status)
+    await nodes.upsert_compute_node(context.db, name, node.spec, node.status, uid=node.metadata.uid or None)
     return Mirrored()
 
 

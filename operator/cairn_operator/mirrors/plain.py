@@ -8,7 +8,7 @@ import hashlib
 import ipaddress
 
 from cairn_crds import Flavor, HostAggregate, Image, KeyPair, Network, ServerGroup
-from cairn_database import catalog, tenants
+from cairn_database import IdTaken, aggregates, catalog, tenants
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 
 
@@ -31,9 +31,15 @@ async def take_in_image(context: MirrorContext, image: Image) -> Mirrored:
 
 
 async def take_in_aggregate(context: MirrorContext, aggregate: HostAggregate) -> Mirrored:
-    """An aggregate becomes a row."""
-    await catalog.aggregates.upsert(context.db, aggregate.metadata.name, aggregate.spec)
-    return Mirrored()
+    """An aggregate becomes a row with a number, which clients of the Compute API know it by."""
+    metadata, spec = aggregate.metadata, aggregate.spec
+    try:
+        record, _changed = await aggregates.upsert(context.db, metadata.name, spec, metadata.uid or None)
+    except IdTaken as error:
+        return Mirrored(False, "IdTaken", str(error))
+    if spec.id not in (None, record.id):
+        return immutable("spec.id", str(record.id))
+    return Mirrored(fields={"id": record.id})
 
 
 async def take_in_server_group(context: MirrorContext, group: ServerGroup) -> Mirrored:
@@ -144,7 +150,7 @@ async def remove_image(context: MirrorContext, _namespace: str, name: str) -> No
 
 async def remove_aggregate(context: MirrorContext, _namespace: str, name: str) -> None:
     """The row goes."""
-    await catalog.aggregates.remove(context.db, name)
+    await aggregates.remove(context.db, name)
 
 
 async def remove_server_group(context: MirrorContext, namespace: str, name: str) -> None:

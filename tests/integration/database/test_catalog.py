@@ -11,7 +11,6 @@ import pytest
 
 from cairn_crds.compute_node import ComputeNodeSpec, ComputeNodeStatus
 from cairn_crds.flavor import FlavorSpec
-from cairn_crds.host_aggregate import HostAggregateSpec
 from cairn_crds.image import ImageSpec
 from cairn_crds.key_pair import KeyPairSpec
 from cairn_crds.network import NetworkSpec
@@ -29,11 +28,6 @@ NAMED: dict[str, tuple[SpecTable[Any], Any, Any]] = {
         FlavorSpec(vcpus=2, memory_mib=512, extra_specs={"hw:cpu_policy": "shared"}),
     ),
     "image": (catalog.images, IMAGE, IMAGE.model_copy(update={"properties": {"os_type": "linux"}})),
-    "aggregate": (
-        catalog.aggregates,
-        HostAggregateSpec(hosts=["a"]),
-        HostAggregateSpec(hosts=["a", "b"], availability_zone="east"),
-    ),
     "network": (
         catalog.networks,
         NetworkSpec(cidr="10.0.0.0/24"),

@@ -1,7 +1,9 @@
-"""Ids and owners of flavors, key pairs and server groups; quota classes and the quotas of users."""
+"""Ids and owners of flavors, key pairs and server groups; quota classes and the quotas of users; what the
+Compute API calls aggregates and hosts."""
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +30,8 @@ def upgrade() -> None:
     _key_pairs()
     _server_groups()
     _quotas()
+    _aggregates()
+    _compute_nodes()
 
 
 def _flavors() -> None:
@@ -53,9 +57,7 @@ def _key_pairs() -> None:
         table.add_column(sa.Column("created_at", timestamp(), nullable=True))
     op.execute("UPDATE key_pairs SET display_name = name, created_at = updated_at")
     with op.batch_alter_table("key_pairs") as table:
-        table.create_unique_constraint(
-            op.f("uq_key_pairs_user_id_display_name"), ["user_id", "display_name"]
-        )
+        table.create_unique_constraint(op.f("uq_key_pairs_user_id_display_name"), ["user_id", "display_name"])
 
 
 def _server_groups() -> None:
@@ -94,3 +96,42 @@ def _quotas() -> None:
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_quota_users")),
         **OPTIONS,
     )
+
+
+def _aggregates() -> None:
+    with op.batch_alter_table("aggregates") as table:
+        table.add_column(sa.Column("id", big_integer(), nullable=True))
+        table.add_column(sa.Column("uuid", sa.String(length=36), nullable=True))
+        table.add_column(sa.Column("created_at", timestamp(), nullable=True))
+    op.execute("UPDATE aggregates SET created_at = updated_at")
+    _number_rows("aggregates", number="id", uuid_column="uuid")
+    with op.batch_alter_table("aggregates") as table:
+        table.alter_column("id", existing_type=big_integer(), nullable=False)
+        table.alter_column("uuid", existing_type=sa.String(length=36), nullable=False)
+        table.alter_column("created_at", existing_type=timestamp(), nullable=False)
+        table.create_unique_constraint(op.f("uq_aggregates_id"), ["id"])
+
+
+def _compute_nodes() -> None:
+    with op.batch_alter_table("compute_nodes") as table:
+        table.add_column(sa.Column("id", sa.String(length=36), nullable=True))
+        table.add_column(sa.Column("number", big_integer(), nullable=True))
+        table.add_column(sa.Column("up", sa.Boolean(), nullable=True))
+    up = sa.table("compute_nodes", sa.column("up", sa.Boolean))
+    op.execute(up.update().values(up=sa.false()))  # the next heartbeat says better
+    _number_rows("compute_nodes", number="number", uuid_column="id")
+    with op.batch_alter_table("compute_nodes") as table:
+        table.alter_column("id", existing_type=sa.String(length=36), nullable=False)
+        table.alter_column("number", existing_type=big_integer(), nullable=False)
+        table.alter_column("up", existing_type=sa.Boolean(), nullable=False)
+        table.create_unique_constraint(op.f("uq_compute_nodes_id"), ["id"])
+        table.create_unique_constraint(op.f("uq_compute_nodes_number"), ["number"])
+
+
+def _number_rows(table: str, *, number: str, uuid_column: str) -> None:
+    rows = sa.table(table, sa.column("name"), sa.column(number), sa.column(uuid_column))
+    connection = op.get_bind()
+    names = connection.execute(sa.select(rows.c.name).order_by(rows.c.name)).scalars().all()
+    for index, name in enumerate(names, start=1):
+        values = {number: index, uuid_column: str(uuid.uuid4())}
+        connection.execute(sa.update(rows).where(rows.c.name == name).values(values))
