@@ -135,6 +135,8 @@ def _status(inventory: Inventory, now: datetime, since: datetime, unclaimed: lis
         hypervisor_type=inventory.hypervisor_type,
         hypervisor_version=inventory.hypervisor_version,
         hostname=inventory.hostname,
+        address=inventory.address,
+        boot_time=inventory.boot_time,
         architecture=inventory.architecture,
         vcpus=inventory.vcpus,
         memory_mib=inventory.memory_mib,

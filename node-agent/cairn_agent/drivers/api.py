@@ -20,6 +20,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from cairn_crds.guest import GuestSpec
@@ -89,6 +90,10 @@ class Inventory:
     """Further facts for ComputeCapabilitiesFilter."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Named as Nova's monitors name them, e.g. `cpu.percent` (0 to 1)."""
+    address: str | None = None
+    """The host's own IP address, where the driver knows it."""
+    boot_time: datetime | None = None
+    """When the host was started; the same in every report until it is started anew."""
 
 
 EventSink = Callable[[MachineEvent], None]

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cairn_agent.drivers import this_host
 from cairn_agent.drivers.api import (
     Capability,
     EventSink,
@@ -128,6 +129,8 @@ class FakeDriver:
             traits=TRAITS,
             capabilities={"cpu_info:model": "fake", "cpu_info:vendor": "Cairn"},
             metrics={"cpu.percent": min(1.0, running / capacity.vcpus)},
+            address=this_host.address(),
+            boot_time=this_host.boot_time(),
         )
 
     async def sweep(self, node: str, keep: Collection[str]) -> None:

@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import libvirt
 
+from cairn_agent.drivers import this_host
 from cairn_agent.drivers.api import Inventory
 from cairn_agent.drivers.libvirt import devices
 from cairn_agent.drivers.libvirt.cpu_traits import cpu_traits
@@ -51,6 +53,7 @@ def read_inventory(connection: Any, host: Host, metrics: Metrics, instances: Pat
     """The node's totals; blocking."""
     cpus = connection.getInfo()[2]
     version = _version(connection.getVersion())
+    here = urlsplit(connection.getURI()).hostname is None
     return Inventory(
         hypervisor_type=str(connection.getType()),
         hypervisor_version=version,
@@ -65,6 +68,8 @@ def read_inventory(connection: Any, host: Host, metrics: Metrics, instances: Pat
         | cpu_traits(host.cpu_features),
         capabilities=_facts(host, version),
         metrics=metrics.read(connection),
+        address=this_host.address() if here else None,
+        boot_time=this_host.boot_time() if here else None,
     )
 
 
