@@ -59,6 +59,8 @@ check: $(VENV)/ready ## lint, types, import contracts, generated files
 	@$(BIN)/python -m cairn_crds.manifests --check crds/manifests
 	@$(BIN)/python -m cairn_crds.reference --check docs/resources.md
 	@$(BIN)/python -m cairn_cli.settings_reference --check docs/settings.md
+	@$(BIN)/python -m cairn_gateway.policy.reference --check docs/policy.md
+	@$(BIN)/python -m cairn_gateway.nova.coverage --check docs/compute-api-coverage.md
 
 bench: packages-up $(VENV)/ready binaries ## measure; prints tables, writes bench-results/*.json
 	@$(RUN_AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -74,6 +76,8 @@ manifests: $(VENV)/ready ## write CRDs and reference pages from the models
 	@$(BIN)/python -m cairn_crds.manifests crds/manifests
 	@$(BIN)/python -m cairn_crds.reference docs/resources.md
 	@$(BIN)/python -m cairn_cli.settings_reference docs/settings.md
+	@$(BIN)/python -m cairn_gateway.policy.reference docs/policy.md
+	@$(BIN)/python -m cairn_gateway.nova.coverage docs/compute-api-coverage.md
 
 # From the default index alone: the hashes are those of every platform's files, not of locally built wheels.
 # pip-tools writes the project itself (its extras name each other) as a path; that line and its warning go.

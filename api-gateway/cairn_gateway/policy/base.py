@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from cairn_gateway.policy.rules import Rule
+from typing import Final
+
+from cairn_gateway.policy.rules import ANYONE, Rule
+
+AUTHENTICATED: Final = "cairn:authenticated"
 
 RULES = (
+    Rule(
+        AUTHENTICATED,
+        ANYONE,
+        "Anybody with a token; for what the OpenStack services have no rule for, such as seeing flavors",
+        scopes=(),
+    ),
     Rule("context_is_admin", "role:admin", "An administrator of the cloud", scopes=()),
     Rule("admin_api", "rule:context_is_admin", "Former name of context_is_admin", scopes=()),
     Rule(

@@ -39,7 +39,7 @@ RULES = (
     reader(
         "os_compute_api:os-flavor-extra-specs:show",
         "See one extra spec of a flavor",
-        "GET /flavors/{flavor_id}/os-extra_specs/{flavor_extra_spec_key}",
+        "GET /flavors/{flavor_id}/os-extra_specs/{key}",
     ),
     admin(
         "os_compute_api:os-flavor-extra-specs:create",
@@ -49,12 +49,12 @@ RULES = (
     admin(
         "os_compute_api:os-flavor-extra-specs:update",
         "Change an extra spec of a flavor",
-        "PUT /flavors/{flavor_id}/os-extra_specs/{flavor_extra_spec_key}",
+        "PUT /flavors/{flavor_id}/os-extra_specs/{key}",
     ),
     admin(
         "os_compute_api:os-flavor-extra-specs:delete",
         "Delete an extra spec of a flavor",
-        "DELETE /flavors/{flavor_id}/os-extra_specs/{flavor_extra_spec_key}",
+        "DELETE /flavors/{flavor_id}/os-extra_specs/{key}",
     ),
     admin("os_compute_api:os-aggregates:index", "See the host aggregates", "GET /os-aggregates"),
     admin("os_compute_api:os-aggregates:show", "See one host aggregate", "GET /os-aggregates/{aggregate_id}"),

@@ -34,24 +34,24 @@ RULES = (
     ),
     anyone("os_compute_api:limits", "See the limits of one's own project", "GET /limits"),
     admin("os_compute_api:limits:other_project", "See the limits of another project", "GET /limits"),
-    reader("os_compute_api:os-quota-sets:show", "See a project's quotas", "GET /os-quota-sets/{tenant_id}"),
+    reader("os_compute_api:os-quota-sets:show", "See a project's quotas", "GET /os-quota-sets/{project_id}"),
     reader(
         "os_compute_api:os-quota-sets:detail",
         "See a project's quotas and what is used of them",
-        "GET /os-quota-sets/{tenant_id}/detail",
+        "GET /os-quota-sets/{project_id}/detail",
     ),
     anyone(
         "os_compute_api:os-quota-sets:defaults",
         "See the default quotas",
-        "GET /os-quota-sets/{tenant_id}/defaults",
+        "GET /os-quota-sets/{project_id}/defaults",
     ),
     admin(
-        "os_compute_api:os-quota-sets:update", "Change a project's quotas", "PUT /os-quota-sets/{tenant_id}"
+        "os_compute_api:os-quota-sets:update", "Change a project's quotas", "PUT /os-quota-sets/{project_id}"
     ),
     admin(
         "os_compute_api:os-quota-sets:delete",
         "Put a project's quotas back to the defaults",
-        "DELETE /os-quota-sets/{tenant_id}",
+        "DELETE /os-quota-sets/{project_id}",
     ),
     admin(
         "os_compute_api:os-quota-class-sets:show",
@@ -66,7 +66,7 @@ RULES = (
     reader(
         "os_compute_api:os-simple-tenant-usage:show",
         "See what one project has used",
-        "GET /os-simple-tenant-usage/{tenant_id}",
+        "GET /os-simple-tenant-usage/{project_id}",
     ),
     admin(
         "os_compute_api:os-simple-tenant-usage:list",

@@ -55,7 +55,7 @@ RULES = (
     member(
         "os_compute_api:os-security-groups:rule:delete",
         "Delete a rule of a security group",
-        "DELETE /os-security-group-rules/{security_group_id}",
+        "DELETE /os-security-group-rules/{rule_id}",
     ),
     reader("os_compute_api:os-volumes:list", "See a project's volumes, in short", "GET /os-volumes"),
     reader("os_compute_api:os-volumes:detail", "See a project's volumes, in full", "GET /os-volumes/detail"),
