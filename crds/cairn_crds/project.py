@@ -57,10 +57,24 @@ class Member(Model):
     role: MemberRole = MemberRole.MEMBER
 
 
+IdentityId = Annotated[
+    str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_]*[A-Za-z0-9])?$")
+]
+"""What the Identity API calls something: 32 hexadecimal digits, unless somebody chose otherwise."""
+
+
 class ProjectSpec(Model):
     """The tenant."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.id) == has(oldSelf.id) && (!has(self.id) || self.id == oldSelf.id)",
+            "id cannot change after creation",
+        ),
+        Rule(
+            "has(self.domain) == has(oldSelf.domain) && (!has(self.domain) || self.domain == oldSelf.domain)",
+            "domain cannot change after creation",
+        ),
         Rule(
             "has(self.namespace) == has(oldSelf.namespace) && "
             "(!has(self.namespace) || self.namespace == oldSelf.namespace)",
@@ -68,6 +82,12 @@ class ProjectSpec(Model):
         ),
     )
 
+    id: IdentityId | None = None
+    """What the OpenStack APIs call it; made from `metadata.uid` (without dashes) when left out."""
+    display_name: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    """Its name in the OpenStack APIs, unique in its domain; the resource's own name when left out."""
+    domain: IdentityId | None = None
+    """The id of its domain in the Identity API; `default` when left out."""
     namespace: (
         Annotated[
             str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")

@@ -109,6 +109,11 @@ class Database:
         """sqlite, postgresql, mysql or mariadb."""
         return self._url.get_backend_name()
 
+    @property
+    def sqlite_file(self) -> str | None:
+        """The path of the file; None for a database server."""
+        return self._url.database if self.dialect == "sqlite" else None
+
     async def ping(self) -> None:
         """Raises DatabaseUnavailable unless the database answers."""
         await self.read(_ping)

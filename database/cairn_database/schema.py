@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cairn_database.identity import tables as identity
+from cairn_database.networking import tables as networking
 from cairn_database.tables import metadata
 
-__all__ = ["metadata"]
+__all__ = ["identity", "metadata", "networking"]
