@@ -1,4 +1,4 @@
-"""Plays a scripted session: runs the steps, compares, keeps variables, and reports everything that differs."""
+"""Plays a scripted session: runs the steps, compares, keeps variables, reports everything that differs."""
 
 from __future__ import annotations
 

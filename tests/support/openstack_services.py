@@ -17,9 +17,10 @@ from typing import Any
 
 from cairn_local.process import ChildProcess, HttpProbe, ProcessGroup, ProcessSpec
 from support.client_environment import ClientEnvironment, clean_environment, client_environment
-from support.openstack_identity import REGION, IdentityClient, call
+from support.openstack_identity import REGION, IdentityClient, ServiceRefused, call
 from support.ports import LOOPBACK, free_port
 
+__all__ = ["RunningGlance", "RunningKeystone", "ServiceRefused", "running_glance", "running_keystone"]
 SERVE = Path(__file__).with_name("serve_wsgi.py")
 
 KEYSTONE_CONF = """
