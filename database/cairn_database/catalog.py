@@ -14,7 +14,9 @@ from cairn_crds.key_pair import KeyPairSpec
 from cairn_crds.network import NetworkSpec
 from cairn_database import addresses, mirroring, tables
 from cairn_database.engine import Database
-from cairn_database.mirroring import NamespacedSpecTable, SpecTable
+from cairn_database.flavors import FlavorTable, by_id
+from cairn_database.key_pairs import KeyPairTable
+from cairn_database.mirroring import SpecTable
 
 
 class _Networks(SpecTable[NetworkSpec]):
@@ -38,10 +40,11 @@ class _Networks(SpecTable[NetworkSpec]):
         return int(conn.scalar(instances) or 0)
 
 
-flavors = SpecTable(tables.flavors, FlavorSpec)
+flavors = FlavorTable(tables.flavors, FlavorSpec)
 images = SpecTable(tables.images, ImageSpec)
 networks = _Networks(tables.networks, NetworkSpec)
-key_pairs = NamespacedSpecTable(tables.key_pairs, KeyPairSpec)
+key_pairs = KeyPairTable(tables.key_pairs, KeyPairSpec)
+flavor_by_id = by_id
 
 MIRRORED: dict[str, sa.Table] = {
     "flavors": tables.flavors,

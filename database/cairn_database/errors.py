@@ -5,7 +5,7 @@ DatabaseError
 ├── SchemaOutdated           `cairn db upgrade` has not been run
 ├── ConcurrentUpdate         somebody else changed the row first: read it again
 ├── InstanceNotFound
-├── NameTaken, IdTaken
+├── NameTaken, DisplayNameTaken, IdTaken
 ├── ProjectNotFound, ProjectDisabled, ProjectTaken
 ├── NetworkNotFound, ServerGroupNotFound
 ├── QuotaExceeded
@@ -74,6 +74,16 @@ class NameTaken(DatabaseError):
             f"The name {name} is taken in {namespace} by instance {holder}. "
             "Choose another name, or delete that one first."
         )
+
+
+class DisplayNameTaken(DatabaseError):
+    """Another resource of the kind has the name that API clients are to know this one by."""
+
+    def __init__(self, kind: str, name: str, holder: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.holder = holder
+        super().__init__(f"The name {name} is taken by {kind} {holder}. Choose another spec.displayName.")
 
 
 class IdTaken(DatabaseError):

@@ -3,39 +3,16 @@ UPDATE checks and takes: any number of parallel requests together never pass a l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from cairn_crds.project import Quotas
 from cairn_database.engine import Database, RunAgain
 from cairn_database.errors import ProjectDisabled, ProjectNotFound, QuotaExceeded, ServerGroupNotFound
+from cairn_database.quota_limits import UNLIMITED, own_of_user
 from cairn_database.rows import live
 from cairn_database.tables import instances, projects, server_groups
-
-UNLIMITED = -1
-DEFAULTS: dict[str, int] = {
-    "instances": 10,
-    "cores": 20,
-    "memory_mib": 51200,
-    "key_pairs": 100,
-    "server_groups": 10,
-    "server_group_members": 10,
-    "metadata_items": 128,
-    "injected_files": 5,
-    "injected_file_content_bytes": 10240,
-    "injected_file_path_bytes": 255,
-}
-"""What a project may have where neither it nor the quota class `default` says (Nova's own figures), by the
-names of `cairn_crds.project.Quotas`."""
-
-
-def limits_of(spec: Quotas, defaults: Mapping[str, int] = DEFAULTS) -> dict[str, int]:
-    """The limit of every counted resource: the project's own, or the default."""
-    own = {name: getattr(spec, name) for name in DEFAULTS}
-    return {name: defaults[name] if limit is None else limit for name, limit in own.items()}
 
 
 @dataclass(frozen=True)
@@ -97,6 +74,11 @@ _TAKE = (
 )
 _GIVE_BACK = sa.update(projects).where(projects.c.name == bindparam("project")).values(_AMOUNTS)
 _PROJECT = sa.select(projects).where(projects.c.name == bindparam("project"))
+_USED_BY_USER = sa.select(
+    sa.func.count(),
+    sa.func.coalesce(sa.func.sum(instances.c.vcpus), 0),
+    sa.func.coalesce(sa.func.sum(instances.c.memory_mib), 0),
+).where(instances.c.project == bindparam("of_project"), instances.c.user_id == bindparam("of_user"), live())
 _JOIN_GROUP = (
     sa.update(server_groups)
     .where(
@@ -155,10 +137,16 @@ async def recount(db: Database, project: str) -> bool:
     return await db.run(transaction)
 
 
-def take(conn: sa.Connection, project: str, demand: Demand) -> None:
-    """Use that much, or raise ProjectNotFound, ProjectDisabled, QuotaExceeded."""
+def take(conn: sa.Connection, project: str, demand: Demand, user_id: str | None = None) -> None:
+    """Use that much, or raise ProjectNotFound, ProjectDisabled, QuotaExceeded.
+
+    With `user_id`, within what was set for that user in the project, too: the project's row is locked from
+    here on, so that nobody can count the user's instances at the same time and find the same room.
+    """
     amounts = {"instances": demand.instances, "cores": demand.cores, "memory_mib": demand.memory_mib}
     if conn.execute(_TAKE, {"project": project, **amounts}).rowcount == 1:
+        if user_id is not None:
+            _check_user(conn, project, user_id, amounts)
         return
     row = conn.execute(_PROJECT, {"project": project}).one_or_none()
     if row is None or row.removed_at is not None:
@@ -170,6 +158,22 @@ def take(conn: sa.Connection, project: str, demand: Demand) -> None:
         if limit >= 0 and amount > 0 and used + amount > limit:
             raise QuotaExceeded(NOVA_NAMES[name], limit, used, amount)
     raise RunAgain  # it was refused, and by now there is room
+
+
+def _check_user(conn: sa.Connection, project: str, user_id: str, amounts: dict[str, int]) -> None:
+    limits = own_of_user(conn, project, user_id)
+    if not any(limits.get(name, UNLIMITED) >= 0 for name in RESOURCES):
+        return
+    for name, used in usage_of_user(conn, project, user_id).items():
+        limit, amount = limits.get(name, UNLIMITED), amounts[name]
+        if limit >= 0 and amount > 0 and used + amount > limit:
+            raise QuotaExceeded(NOVA_NAMES[name], limit, used, amount)
+
+
+def usage_of_user(conn: sa.Connection, project: str, user_id: str) -> dict[str, int]:
+    """What the user's live instances in the project use, by RESOURCES."""
+    counted = conn.execute(_USED_BY_USER, {"of_project": project, "of_user": user_id}).one()
+    return dict(zip(RESOURCES, map(int, counted), strict=True))
 
 
 def give_back(conn: sa.Connection, project: str, demand: Demand) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import ipaddress
 
 from cairn_crds import Flavor, HostAggregate, Image, KeyPair, Network, ServerGroup
-from cairn_database import IdTaken, aggregates, catalog, tenants
+from cairn_crds.key_pair import KeyPairType
+from cairn_database import DisplayNameTaken, IdTaken, aggregates, catalog, tenants
+from cairn_database.flavors import Seen
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
+from cairn_runtime import public_keys
 
 
 def immutable(field: str, value: str) -> Mirrored:
@@ -20,7 +20,17 @@ def immutable(field: str, value: str) -> Mirrored:
 
 async def take_in_flavor(context: MirrorContext, flavor: Flavor) -> Mirrored:
     """A flavor becomes a row."""
-    await catalog.flavors.upsert(context.db, flavor.metadata.name, flavor.spec)
+    name, metadata = flavor.metadata.name, flavor.metadata
+    seen = Seen(metadata.uid, metadata.generation)
+    try:
+        await catalog.flavors.upsert(context.db, name, flavor.spec, seen)
+    except IdTaken as error:
+        return Mirrored(False, "IdTaken", str(error))
+    except DisplayNameTaken as error:
+        return Mirrored(False, "NameTaken", str(error))
+    recorded = await catalog.flavor_by_id(context.db, flavor.flavor_id)
+    if recorded is None or recorded.resource != name:
+        return immutable("spec.id", "the one it was made with")
     return Mirrored()
 
 
@@ -106,36 +116,26 @@ async def take_in_key_pair(context: MirrorContext, key_pair: KeyPair) -> Mirrore
     problem = key_problem(key_pair)
     if problem:
         return Mirrored(False, "Invalid", problem)
-    key_type, blob = parse_public_key(key_pair.spec.public_key)
+    key_type, fingerprint = public_keys.describe(key_pair.spec)
     metadata = key_pair.metadata
-    await catalog.key_pairs.upsert(context.db, metadata.namespace or "", metadata.name, key_pair.spec)
-    digest = hashlib.md5(blob, usedforsecurity=False).hexdigest()
-    fingerprint = ":".join(digest[at : at + 2] for at in range(0, 32, 2))
+    try:
+        await catalog.key_pairs.upsert(
+            context.db, metadata.namespace or "", metadata.name, key_pair.spec, metadata.uid
+        )
+    except DisplayNameTaken as error:
+        return Mirrored(False, "NameTaken", str(error))
     return Mirrored(fields={"fingerprint": fingerprint, "keyType": key_type})
 
 
 def key_problem(key_pair: KeyPair) -> str | None:
     """As `network_problem`."""
     try:
-        parse_public_key(key_pair.spec.public_key)
+        public_keys.describe(key_pair.spec)
     except ValueError as error:
+        if key_pair.spec.type is KeyPairType.X509:
+            return f"spec.publicKey is no certificate: {error}. Paste a PEM file."
         return f"spec.publicKey is no OpenSSH public key: {error}. Paste one line of a .pub file."
     return None
-
-
-def parse_public_key(text: str) -> tuple[str, bytes]:
-    """The key's type and its binary form (RFC 4253, 6.6). Raises ValueError, which says what is wrong."""
-    words = text.split()
-    if len(words) < 2:
-        raise ValueError("it has one word only")
-    try:
-        blob = base64.b64decode(words[1], validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"its second word is not base64 ({error})") from error
-    length = int.from_bytes(blob[:4], "big")
-    if blob[4 : 4 + length].decode("ascii", "replace") != words[0]:
-        raise ValueError("the key is of another type than it says")
-    return words[0], blob
 
 
 async def remove_flavor(context: MirrorContext, _namespace: str, name: str) -> None:
