@@ -9,11 +9,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from cairn_crds.flavor import FlavorSpec
-from cairn_crds.image import ImageSpec
 from cairn_crds.key_pair import KeyPairSpec
 from cairn_crds.network import NetworkSpec
 from cairn_database import addresses, mirroring, tables
 from cairn_database.engine import Database
+from cairn_database.images import mirror as image_mirror
+from cairn_database.images.tables import images as image_rows
 from cairn_database.flavors import FlavorTable, by_id
 from cairn_database.key_pairs import KeyPairTable
 from cairn_database.mirroring import SpecTable
@@ -41,14 +42,13 @@ class _Networks(SpecTable[NetworkSpec]):
 
 
 flavors = FlavorTable(tables.flavors, FlavorSpec)
-images = SpecTable(tables.images, ImageSpec)
 networks = _Networks(tables.networks, NetworkSpec)
 key_pairs = KeyPairTable(tables.key_pairs, KeyPairSpec)
 flavor_by_id = by_id
 
 MIRRORED: dict[str, sa.Table] = {
     "flavors": tables.flavors,
-    "images": tables.images,
+    "images": image_rows,
     "hostaggregates": tables.aggregates,
     "keypairs": tables.key_pairs,
     "servergroups": tables.server_groups,
@@ -59,5 +59,7 @@ MIRRORED: dict[str, sa.Table] = {
 async def recorded_keys(db: Database, plural: str) -> set[tuple[str, str]]:
     """(namespace, name) of every row of the kind that is not removed; the namespace is empty where the kind
     has none."""
+    if plural == "images":
+        return {("", name) for name in await image_mirror.recorded(db)}
     rows = await mirroring.select(db, MIRRORED[plural])
     return {(getattr(row, "namespace", ""), row.name) for row in rows}

@@ -260,16 +260,6 @@ flavors = Table(
 )
 """`id` and `display_name` are none where the flavor is removed, so that they are unique among the others."""
 
-images = Table(
-    "images",
-    metadata,
-    Column("name", _name(), primary_key=True),
-    _required("spec", JsonText()),
-    _required("updated_at", UtcDateTime()),
-    Column("removed_at", UtcDateTime()),
-    **OPTIONS,
-)
-
 networks = Table(
     "networks",
     metadata,

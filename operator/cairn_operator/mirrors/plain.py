@@ -1,10 +1,10 @@
-"""Kinds that need nothing but a row: flavors, images, aggregates, server groups, key pairs, networks."""
+"""Kinds that need nothing but a row: flavors, aggregates, server groups, key pairs, networks."""
 
 from __future__ import annotations
 
 import ipaddress
 
-from cairn_crds import Flavor, HostAggregate, Image, KeyPair, Network, ServerGroup
+from cairn_crds import Flavor, HostAggregate, KeyPair, Network, ServerGroup
 from cairn_crds.key_pair import KeyPairType
 from cairn_database import DisplayNameTaken, IdTaken, aggregates, catalog, tenants
 from cairn_database.flavors import Seen
@@ -31,12 +31,6 @@ async def take_in_flavor(context: MirrorContext, flavor: Flavor) -> Mirrored:
     recorded = await catalog.flavor_by_id(context.db, flavor.flavor_id)
     if recorded is None or recorded.resource != name:
         return immutable("spec.id", "the one it was made with")
-    return Mirrored()
-
-
-async def take_in_image(context: MirrorContext, image: Image) -> Mirrored:
-    """An image becomes a row; hosts fetch it when they first need it."""
-    await catalog.images.upsert(context.db, image.metadata.name, image.spec)
     return Mirrored()
 
 
@@ -141,11 +135,6 @@ def key_problem(key_pair: KeyPair) -> str | None:
 async def remove_flavor(context: MirrorContext, _namespace: str, name: str) -> None:
     """The row goes; instances keep the flavor they were made with."""
     await catalog.flavors.remove(context.db, name)
-
-
-async def remove_image(context: MirrorContext, _namespace: str, name: str) -> None:
-    """The row goes; instances keep what they were made from."""
-    await catalog.images.remove(context.db, name)
 
 
 async def remove_aggregate(context: MirrorContext, _namespace: str, name: str) -> None:
