@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cairn_database.identity import tables as identity
+from cairn_database.images import tables as images
 from cairn_database.networking import tables as networking
 from cairn_database.tables import metadata
 
-__all__ = ["identity", "metadata", "networking"]
+__all__ = ["identity", "images", "metadata", "networking"]

@@ -18,6 +18,8 @@ from cairn_database.images.tables import image_blobs, images
 from cairn_database.rows import now
 
 WRITING, STORED, DOOMED = "writing", "stored", "doomed"
+DATA = ("blob", "resource", "size", "virtual_size", "checksum", "os_hash_value", "sha256")
+"""Columns that are set while data comes in."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,7 @@ def _give_up(conn: sa.Connection, image_id: str, blob: str) -> None:
         {
             "status": ImageStatus.QUEUED.value,
             "updated_at": now(),
-            **dict.fromkeys(
-                ("blob", "resource", "size", "virtual_size", "checksum", "os_hash_value", "sha256")
-            ),
+            **dict.fromkeys(DATA),
         },
     )
     rows.doom(conn, image_blobs.c.id == blob)

@@ -15,7 +15,7 @@ ANSWERS = {
     mirror.Taken.ID_TAKEN: Mirrored(
         False,
         "IdTaken",
-        "Another image has this spec.id, or had it. Make the resource with another id, or none.",
+        "Another image has this spec.id. Make the resource with another id, or with none.",
     ),
     mirror.Taken.ID_CHANGED: Mirrored(
         False,
@@ -33,7 +33,7 @@ async def take_in_image(context: MirrorContext, image: Image) -> Mirrored:
 async def remove_image(context: MirrorContext, _namespace: str, name: str) -> None:
     """The row goes, and what the built-in store holds of it; instances keep what they were made from.
 
-    The API server is asked first: the gateway may have made the resource a moment before the watch tells of it.
+    The API server is asked first: the gateway may have made the resource before the watch told of it.
     """
     try:
         await context.kubernetes.get(Image, name)

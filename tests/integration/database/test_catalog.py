@@ -11,7 +11,6 @@ import pytest
 
 from cairn_crds.compute_node import ComputeNodeSpec, ComputeNodeStatus
 from cairn_crds.flavor import FlavorSpec
-from cairn_crds.image import ImageSpec
 from cairn_crds.key_pair import KeyPairSpec
 from cairn_crds.network import NetworkSpec
 from cairn_crds.project import ProjectSpec
@@ -20,14 +19,12 @@ from cairn_database import Database, StillInUse, catalog, claims, hosts, instanc
 from cairn_database.mirroring import SpecTable
 from integration.database.support import active, claimed, delete, make_cloud, new
 
-IMAGE = ImageSpec(url="https://images.example/a.qcow2", sha256="a" * 64)
 NAMED: dict[str, tuple[SpecTable[Any], Any, Any]] = {
     "flavor": (
         catalog.flavors,
         FlavorSpec(vcpus=1, memory_mib=512),
         FlavorSpec(vcpus=2, memory_mib=512, extra_specs={"hw:cpu_policy": "shared"}),
     ),
-    "image": (catalog.images, IMAGE, IMAGE.model_copy(update={"properties": {"os_type": "linux"}})),
     "network": (
         catalog.networks,
         NetworkSpec(cidr="10.0.0.0/24"),
