@@ -65,6 +65,10 @@ check: $(VENV)/ready ## lint, types, import contracts, generated files
 bench: packages-up $(VENV)/ready binaries ## measure; prints tables, writes bench-results/*.json
 	@$(RUN_AS_ROOT) env PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+.PHONY: tempest
+tempest: packages-test $(VENV)/ready binaries ## run OpenStack's own tests; writes docs/tempest.md
+	@cd tests && $(RUN_AS_ROOT) ../$(BIN)/python -m tempest $(TEMPEST_ARGS)
+
 cloud-image: packages-test $(VENV)/ready ## build a full Debian 12 image with cloud-init and register it
 	@$(RUN_AS_ROOT) $(BIN)/cairn cloud-image
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,6 +55,13 @@ class OpenStackCloud:
         ServiceRefused."""
         front = IdentityClient(url=self.url)
         return front.request(method, path, body, self.identity.token())
+
+    def upload(self, path: str, data: bytes) -> None:
+        """PUT bytes to `path` as the administrator."""
+        headers = {"X-Auth-Token": self.identity.token(), "Content-Type": "application/octet-stream"}
+        request = urllib.request.Request(self.url + path, data=data, headers=headers, method="PUT")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            response.read()
 
     def write_files(self, directory: Path) -> None:
         """`clouds.yaml`, and `NAME.openrc` for every user; they hold passwords: 0600."""
