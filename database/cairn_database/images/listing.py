@@ -165,7 +165,7 @@ def _membership(project: str, status: str = "all") -> sa.ColumnElement[bool]:
 def _seen_by_id(viewer: Viewer) -> list[sa.ColumnElement[bool]]:
     if viewer.everything:
         return []
-    seen = [
+    seen: list[sa.ColumnElement[bool]] = [
         images.c.visibility.in_((Visibility.PUBLIC.value, Visibility.COMMUNITY.value)),
         images.c.owner.is_(None),
     ]
@@ -178,7 +178,9 @@ def _listed_for(query: ImageQuery) -> list[sa.ColumnElement[bool]]:
     project = query.viewer.project
     conditions: list[sa.ColumnElement[bool]] = []
     if not query.viewer.everything:
-        listed = [images.c.visibility.in_((Visibility.PUBLIC.value, Visibility.COMMUNITY.value))]
+        listed: list[sa.ColumnElement[bool]] = [
+            images.c.visibility.in_((Visibility.PUBLIC.value, Visibility.COMMUNITY.value))
+        ]
         if project is not None:
             listed += [images.c.owner == project, _membership(project, query.member_status)]
         conditions.append(sa.or_(*listed))

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from cairn_crds.image import Image
 from cairn_database.engine import Database
 from cairn_database.images import members, rows
-from cairn_database.images.records import WITH_DATA, ImageRecord, ImageStatus, fields_of
+from cairn_database.images.records import WITH_DATA, ImageRecord, ImageStatus, fields_of, record_of
 from cairn_database.images.tables import images
 from cairn_database.rows import now
 
@@ -136,4 +136,4 @@ async def resources(db: Database) -> list[ImageRecord]:
         images.c.blob.is_not(None),
         images.c.status.in_([ImageStatus.ACTIVE.value, ImageStatus.DEACTIVATED.value]),
     )
-    return await db.read(lambda conn: [rows.record_of(row) for row in conn.execute(query)])
+    return await db.read(lambda conn: [record_of(row) for row in conn.execute(query)])

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from cairn_database.engine import Database
 from cairn_database.images import rows
-from cairn_database.images.records import ImageRecord, ImageStatus
+from cairn_database.images.records import ImageRecord, ImageStatus, record_of
 from cairn_database.images.tables import image_blobs, images
 from cairn_database.rows import now
 
@@ -154,7 +154,7 @@ async def unfinished(db: Database, seconds: float) -> list[ImageRecord]:
         images.c.sha256.is_not(None),
         images.c.updated_at < now() - timedelta(seconds=seconds),
     )
-    return await db.read(lambda conn: [rows.record_of(row) for row in conn.execute(query)])
+    return await db.read(lambda conn: [record_of(row) for row in conn.execute(query)])
 
 
 async def doomed(db: Database, limit: int = 100) -> list[str]:
