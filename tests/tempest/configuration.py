@@ -39,6 +39,8 @@ FEATURES: Mapping[str, bool] = {
 
 def write_configuration(cloud: OpenStackCloud, directory: Path) -> Path:
     """Write `tempest.conf`; makes the flavors and the images that it names."""
+    for name in ("logs", "locks"):
+        (directory / name).mkdir()
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_dict(_sections(cloud, directory))
     path = directory / "tempest.conf"
