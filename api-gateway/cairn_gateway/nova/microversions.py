@@ -180,6 +180,11 @@ def at(text: str) -> Microversion:
     return version
 
 
+def before(version: Microversion) -> Microversion:
+    """The last version without what `version` brought, or with what it removed."""
+    return Microversion(version.major, version.minor - 1)
+
+
 KEYPAIR_TYPES: Final = at("2.2")
 KEYPAIR_STATUS_CODES: Final = at("2.2")
 SERVER_EXTENDED_ATTRIBUTES: Final = at("2.3")

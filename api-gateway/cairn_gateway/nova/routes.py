@@ -3,5 +3,38 @@
 from __future__ import annotations
 
 from cairn_gateway.http.routes import Route
+from cairn_gateway.nova import (
+    aggregates,
+    audit_log,
+    availability_zones,
+    baremetal_nodes,
+    external_events,
+    flavor_access,
+    flavor_extra_specs,
+    flavors,
+    hosts,
+    hypervisors,
+    keypairs,
+    migrations,
+    removed,
+    services,
+    volumes,
+)
 
-ROUTES: tuple[Route, ...] = ()
+ROUTES: tuple[Route, ...] = (
+    *flavors.ROUTES,
+    *flavor_access.ROUTES,
+    *flavor_extra_specs.ROUTES,
+    *keypairs.ROUTES,
+    *aggregates.ROUTES,
+    *audit_log.ROUTES,
+    *availability_zones.ROUTES,
+    *baremetal_nodes.ROUTES,
+    *external_events.ROUTES,
+    *hosts.ROUTES,
+    *hypervisors.ROUTES,
+    *migrations.ROUTES,
+    *removed.ROUTES,
+    *services.ROUTES,
+    *volumes.ROUTES,
+)
