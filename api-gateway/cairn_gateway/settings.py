@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from cairn_gateway.identity.settings import IdentitySettings
 from cairn_runtime.settings import DatabaseSettings, ProcessSettings, Section
 
 
@@ -22,6 +23,8 @@ class GatewaySettings(Section):
     """`https://cloud.example.org`: what the catalog and links begin with. Left out: as the client asked."""
     region: str = "RegionOne"
     """The region that the catalog names."""
+    system_namespace: str = "cairn-system"
+    """Where the conductors' Leases live: what the list of services knows them from."""
 
 
 class GatewayProcessSettings(ProcessSettings):
@@ -29,3 +32,4 @@ class GatewayProcessSettings(ProcessSettings):
 
     database: DatabaseSettings = DatabaseSettings()
     gateway: GatewaySettings = GatewaySettings()
+    identity: IdentitySettings = IdentitySettings()

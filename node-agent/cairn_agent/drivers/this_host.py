@@ -13,8 +13,8 @@ OUTSIDE = ("192.0.2.1", 9)
 
 @functools.cache
 def boot_time(stat: Path = Path("/proc/stat")) -> datetime | None:
-    """When the machine was started, to the second; None where the kernel does not say. The same for as long as
-    the process runs, whatever somebody does to the clock."""
+    """When the machine was started, to the second; None where the kernel does not say. The same for as
+    long as the process runs, whatever somebody does to the clock."""
     for line in stat.read_text(errors="replace").splitlines() if stat.exists() else ():
         name, _, value = line.partition(" ")
         if name == "btime" and value.strip().isdigit():
