@@ -59,7 +59,7 @@ async def _established(kubernetes: Kubernetes, body: dict[str, Any]) -> None:
     async with asyncio.timeout(ESTABLISHED_SECONDS):
         while True:
             found = await kubernetes.request("GET", path)
-            for condition in found.get("status", {}).get("conditions", []):
+            for condition in (found.get("status") or {}).get("conditions") or []:
                 if condition["type"] == "Established" and condition["status"] == "True":
                     return
             await asyncio.sleep(0.05)
