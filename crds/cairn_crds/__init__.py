@@ -16,6 +16,7 @@ from cairn_crds.instance import Instance, InstanceSpec, InstanceStatus
 from cairn_crds.key_pair import KeyPair, KeyPairSpec
 from cairn_crds.network import Network, NetworkSpec
 from cairn_crds.project import Project, ProjectSpec
+from cairn_crds.security_group import SecurityGroup, SecurityGroupRule, SecurityGroupSpec
 from cairn_crds.server_group import ServerGroup, ServerGroupSpec
 
 KINDS: tuple[type[Resource], ...] = (
@@ -26,6 +27,7 @@ KINDS: tuple[type[Resource], ...] = (
     Network,
     KeyPair,
     ServerGroup,
+    SecurityGroup,
     Project,
     ComputeNode,
     HostAggregate,
@@ -64,6 +66,9 @@ __all__ = [
     "Resource",
     "ResourceKind",
     "Scope",
+    "SecurityGroup",
+    "SecurityGroupRule",
+    "SecurityGroupSpec",
     "ServerGroup",
     "ServerGroupSpec",
 ]

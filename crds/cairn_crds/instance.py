@@ -67,6 +67,10 @@ class NetworkRequest(Model):
     address: IPv4 | None = None
     """A fixed address of that network; the next free one when left out."""
     mac: MacAddress | None = None
+    """A hardware address; one made from the instance's id when left out."""
+    port: Uuid | None = None
+    """A port of that network that was made beforehand (`openstack port create`): the interface gets its
+    address and hardware address, and it outlives the instance."""
 
 
 class SchedulerHints(Model):
@@ -100,6 +104,8 @@ class InstanceSpec(Model):
     """The KeyPair, in the same namespace, whose public key the guest is given."""
     networks: Annotated[list[NetworkRequest], Field(max_length=16)] | None = None
     """The interfaces, in order. Left out: one on the project's default network. Empty: none at all."""
+    security_groups: Annotated[list[ObjectName], Field(max_length=64)] | None = None
+    """The SecurityGroups, in the same namespace, of the interfaces made for it; `default` when left out."""
     hostname: (
         Annotated[
             str,
@@ -121,6 +127,8 @@ class InstanceSpec(Model):
     config_drive: bool = True
     """Attach a config drive (OpenStack's layout, version 2)."""
     availability_zone: Text | None = None
+    host: ObjectName | None = None
+    """Only this ComputeNode will do (Nova's forced host); it is filtered as any other."""
     scheduler_hints: SchedulerHints = SchedulerHints()
     display_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     """The server's name in the Compute API, which need not be unique; the resource's name when left out."""

@@ -5,10 +5,24 @@ from __future__ import annotations
 import enum
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from cairn_crds.base import Cidr, Column, IPv4, Model, ObjectName, Resource, ResourceKind, Rule, Scope, Text
+from cairn_crds.base import (
+    Cidr,
+    Column,
+    IPv4,
+    Model,
+    ObjectName,
+    Resource,
+    ResourceKind,
+    Rule,
+    Scope,
+    Text,
+    Uuid,
+)
 from cairn_crds.flavor import AGE_COLUMN, READY_COLUMN, MirrorStatus
+
+DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
 class NetworkType(enum.StrEnum):
@@ -47,6 +61,23 @@ class NetworkSpec(Model):
     """Instances that name no network get this one."""
     projects: Annotated[list[ObjectName], Field(max_length=1024)] = []
     """The Projects that may use it; all when empty."""
+    owner: ObjectName | None = None
+    """The Project that may change it through the Network API; the one of `projects` when that names one
+    only, else the cloud's administrators alone."""
+    external: bool = False
+    """Floating addresses are taken from its pools (`router:external`); every Project sees it."""
+    admin_state_up: bool = True
+    """Kept and shown for clients that set it; hosts do not act on it yet."""
+    dhcp: bool = True
+    """Kept and shown for clients that set it (`enable_dhcp`); hosts do not act on it yet."""
+    id: Uuid | None = None
+    """The id in the Network API, unique and never changed; the resource's uid when left out."""
+    display_name: DisplayName | None = None
+    """The name in the Network API, free text and not unique; the resource's name when left out."""
+    description: Text | None = None
+    subnet_name: DisplayName | None = None
+    """The name that the Network API shows for the network's one subnet; the network's when left out."""
+    subnet_description: Text | None = None
 
 
 class NetworkStatus(MirrorStatus):
@@ -67,6 +98,8 @@ class Network(Resource):
             Column("Type", ".spec.type"),
             Column("Cidr", ".spec.cidr"),
             Column("Default", ".spec.default", type="boolean"),
+            Column("External", ".spec.external", type="boolean", wide=True),
+            Column("Owner", ".spec.owner", wide=True),
             Column("Addresses", ".status.addressesTotal", type="integer"),
             READY_COLUMN,
             AGE_COLUMN,

@@ -1,16 +1,16 @@
-"""Giving instances their addresses, and taking them back.
+"""Giving instances their interfaces, and taking them back.
 
-`addresses` holds those in use, `free_addresses` the ranges nobody uses, longest free first: taking one costs
-the same however full the network is, and an address just given back is the last to be given out again.
+An interface is a port that has the instance's id (`networking.ports`). One that was made beforehand keeps its
+address when the instance goes; those made here go with it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,24 +18,31 @@ from sqlalchemy import bindparam
 
 from cairn_crds.network import NetworkSpec
 from cairn_database import history
-from cairn_database.engine import Database, RunAgain
-from cairn_database.errors import (
-    AddressesExhausted,
-    AddressInUse,
-    ConcurrentUpdate,
-    MacInUse,
-    NetworkNotFound,
-)
+from cairn_database.engine import Database
+from cairn_database.errors import ConcurrentUpdate, MacInUse, NetworkNotFound
+from cairn_database.networking import groups, pools
+from cairn_database.networking.errors import PortInUse, PortNotFound
+from cairn_database.networking.pools import count_usable, gateway, usable
+from cairn_database.networking.tables import floating_ips, port_security_groups, ports
 from cairn_database.records import InstanceRecord, InterfaceRecord, TaskState
-from cairn_database.rows import compare_and_set, load, load_in_task, next_id, now
-from cairn_database.tables import addresses, free_addresses, networks
+from cairn_database.rows import compare_and_set, load, load_in_task, now
+from cairn_database.tables import addresses
 
-Range = tuple[int, int]
-"""Addresses as numbers, both ends included."""
+__all__ = [
+    "InterfaceWant",
+    "allocate_interfaces",
+    "count_usable",
+    "gateway",
+    "mac_of",
+    "port_id_of",
+    "release",
+    "usable",
+]
 
 MAC_PREFIX = "fa:16:3e"
 """Nova's and Neutron's own."""
 MAC_CANDIDATES = 8
+DEFAULT_ZONE = "nova"
 
 
 @dataclass(frozen=True)
@@ -46,49 +53,39 @@ class InterfaceWant:
     address: str | None = None
     """A certain one, inside the network; the longest free one of its pools when None."""
     mac: str | None = None
+    port: str | None = None
+    """A port that was made beforehand: it is used as it is."""
 
 
-_NETWORK = sa.select(networks.c.spec).where(
-    networks.c.name == bindparam("network"), networks.c.removed_at.is_(None)
+_MACS = sa.select(ports.c.mac).where(
+    ports.c.network == bindparam("network"), ports.c.mac.in_(bindparam("macs", expanding=True))
 )
-_NETWORK_SHARED = _NETWORK.with_for_update(read=True)
-_FREE = free_addresses.c.network == bindparam("network")
-_LONGEST_FREE = (
-    sa.select(free_addresses.c.id, free_addresses.c.first, free_addresses.c.last)
-    .where(_FREE)
-    .order_by(free_addresses.c.network, free_addresses.c.id)
-    .limit(1)
-    .with_for_update()
+_ADD_PORT = sa.insert(ports)
+_HOLD = sa.insert(addresses)
+_ADD_GROUPS = sa.insert(port_security_groups)
+_LOCK_PORT = sa.select(ports).where(ports.c.id == bindparam("port")).with_for_update()
+_ADDRESSES_OF = (
+    sa.select(addresses.c.address)
+    .where(addresses.c.port_id == bindparam("port"))
+    .order_by(addresses.c.address)
 )
-_ANY_FREE = sa.select(free_addresses.c.id).where(_FREE).limit(1)
-_RANGE_BELOW = (
-    sa.select(free_addresses.c.id, free_addresses.c.first, free_addresses.c.last)
-    .where(_FREE, free_addresses.c.first <= bindparam("number", type_=sa.BigInteger))
-    .order_by(free_addresses.c.network.desc(), free_addresses.c.first.desc())
-    .limit(1)
-    .with_for_update()
+_BIND = sa.update(ports).where(ports.c.id == bindparam("port"), ports.c.instance_id.is_(None))
+_PORTS_OF = sa.select(ports.c.id, ports.c.transient).where(ports.c.instance_id == bindparam("instance"))
+_HELD_BY = sa.select(addresses.c.network, addresses.c.address).where(
+    addresses.c.port_id.in_(bindparam("port_ids", expanding=True))
 )
-_SHRINK = (
-    sa.update(free_addresses)
-    .where(free_addresses.c.id == bindparam("range"), free_addresses.c.first == bindparam("was_first"))
-    .values(first=free_addresses.c.first + 1)
+_LET_GO = sa.update(ports).where(ports.c.instance_id == bindparam("instance"), ports.c.transient.is_(False))
+_DISASSOCIATE = sa.update(floating_ips).where(
+    floating_ips.c.fixed_port_id.in_(bindparam("port_ids", expanding=True))
 )
-_DROP_RANGE = sa.delete(free_addresses).where(
-    free_addresses.c.id == bindparam("range"),
-    free_addresses.c.first == bindparam("was_first"),
-    free_addresses.c.last == bindparam("was_last"),
+_DROPS = tuple(
+    sa.delete(table).where(column.in_(bindparam("port_ids", expanding=True)))
+    for table, column in (
+        (addresses, addresses.c.port_id),
+        (port_security_groups, port_security_groups.c.port_id),
+        (ports, ports.c.id),
+    )
 )
-_DROP_RANGES = sa.delete(free_addresses).where(_FREE)
-_ADD_RANGE = sa.insert(free_addresses)
-_USE = sa.insert(addresses)
-_USED = sa.select(addresses.c.address).where(addresses.c.network == bindparam("network"))
-_HOLDER = sa.select(addresses.c.instance_id).where(
-    addresses.c.network == bindparam("network"), addresses.c.address == bindparam("address")
-)
-_MACS = sa.select(addresses.c.mac).where(
-    addresses.c.network == bindparam("network"), addresses.c.mac.in_(bindparam("macs", expanding=True))
-)
-_DROP = sa.delete(addresses).where(addresses.c.instance_id == bindparam("instance"))
 
 
 async def allocate_interfaces(
@@ -96,8 +93,10 @@ async def allocate_interfaces(
 ) -> InstanceRecord:
     """Give the instance its interfaces, in order, and move it from task networking to spawning.
 
-    Idempotent: an instance that has them already (same networks, task spawning) is returned as it is. Raises
-    NetworkNotFound, AddressesExhausted, AddressInUse, MacInUse, InstanceNotFound, ConcurrentUpdate.
+    New ports are in the security groups that the instance asks for (`default` without). Idempotent: an
+    instance that has them already (same networks, task spawning) is returned as it is. Raises
+    NetworkNotFound, SecurityGroupNotFound, AddressesExhausted, AddressInUse, MacInUse, PortNotFound,
+    PortInUse, InstanceNotFound, ConcurrentUpdate.
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
@@ -108,12 +107,13 @@ async def allocate_interfaces(
             raise ConcurrentUpdate("Instance", instance_id, "the same interfaces", "others")
         record = load_in_task(conn, instance_id, version, TaskState.NETWORKING)
         moment = now()
+        giving = _Giving(conn, record, moment)
         after = compare_and_set(
             conn,
             record,
             moment=moment,
             task_state=TaskState.SPAWNING,
-            interfaces=tuple(_give(conn, instance_id, ordinal, want) for ordinal, want in enumerate(wants)),
+            interfaces=tuple(giving.interface(ordinal, want) for ordinal, want in enumerate(wants)),
         )
         history.add_events(conn, history.event_of(record, moment))
         return after
@@ -122,73 +122,43 @@ async def allocate_interfaces(
 
 
 def release(conn: sa.Connection, record: InstanceRecord, moment: datetime) -> None:
-    """Inside a transaction: take back every address of the instance. The caller empties `interfaces`."""
-    if not record.interfaces or conn.execute(_DROP, {"instance": record.id}).rowcount == 0:
+    """Inside a transaction: the instance's ports go, and their addresses are free again; those that were made
+    beforehand stay, and belong to nobody. The caller empties `interfaces`."""
+    if not record.interfaces:
         return
-    pools: dict[str, list[Range]] = {}
-    for item in sorted(record.interfaces, key=lambda item: item.network):
-        if item.network not in pools:
-            spec = conn.scalar(_NETWORK_SHARED, {"network": item.network})
-            pools[item.network] = [] if spec is None else usable(NetworkSpec.model_validate(spec))
-    rows = []
-    for item in record.interfaces:
-        number = int(IPv4Address(item.address))
-        if any(first <= number <= last for first, last in pools[item.network]):
-            rows.append({"id": next_id(), "network": item.network, "first": number, "last": number})
-    if rows:
-        conn.execute(_ADD_RANGE, rows)
+    rows = conn.execute(_PORTS_OF, {"instance": record.id}).all()
+    if len(rows) > sum(row.transient for row in rows):
+        conn.execute(
+            _LET_GO.values(
+                instance_id=None,
+                ordinal=None,
+                device_owner="",
+                updated_at=moment,
+                revision=ports.c.revision + 1,
+            ),
+            {"instance": record.id},
+        )
+    drop_ports(conn, [row.id for row in rows if row.transient], moment)
 
 
-def rebuild_free(conn: sa.Connection, network: str, spec: NetworkSpec) -> None:
-    """Inside a transaction that holds the network's row: work the free ranges out anew."""
-    conn.execute(_DROP_RANGES, {"network": network})
-    used = sorted(int(IPv4Address(address)) for address in conn.scalars(_USED, {"network": network}))
-    rows = [
-        {"id": next_id(), "network": network, "first": first, "last": last}
-        for first, last in subtract(usable(spec), used)
-    ]
-    if rows:
-        conn.execute(_ADD_RANGE, rows)
-
-
-def drop_free(conn: sa.Connection, network: str) -> None:
-    """Inside a transaction: the network gives out no more addresses."""
-    conn.execute(_DROP_RANGES, {"network": network})
-
-
-def gateway(spec: NetworkSpec) -> IPv4Address:
-    """The network's gateway: its first address when none is given."""
-    return IPv4Address(spec.gateway) if spec.gateway else IPv4Network(spec.cidr, strict=False)[1]
-
-
-def usable(spec: NetworkSpec) -> list[Range]:
-    """What instances may get without asking for it: the pools (or the network), never the network's own
-    address, the broadcast address or the gateway."""
-    cidr = IPv4Network(spec.cidr, strict=False)
-    lowest, highest = _bounds(cidr)
-    pools = [(int(IPv4Address(pool.start)), int(IPv4Address(pool.end))) for pool in spec.pools]
-    ranges = _merged((max(first, lowest), min(last, highest)) for first, last in pools or [(lowest, highest)])
-    return subtract(ranges, [int(gateway(spec))])
-
-
-def count_usable(spec: NetworkSpec) -> int:
-    """How many addresses instances may get."""
-    return sum(last - first + 1 for first, last in usable(spec))
-
-
-def subtract(ranges: Iterable[Range], numbers: Sequence[int]) -> list[Range]:
-    """`ranges` (ascending, apart) without `numbers` (ascending)."""
-    left: list[Range] = []
-    for start, last in ranges:
-        first = start
-        for number in numbers:
-            if first <= number <= last:
-                if first < number:
-                    left.append((first, number - 1))
-                first = number + 1
-        if first <= last:
-            left.append((first, last))
-    return left
+def drop_ports(conn: sa.Connection, port_ids: Sequence[str], moment: datetime) -> None:
+    """Inside a transaction: these ports are no more, and what they held is free."""
+    if not port_ids:
+        return
+    chosen = {"port_ids": list(port_ids)}
+    held = [(row.network, row.address) for row in conn.execute(_HELD_BY, chosen)]
+    conn.execute(
+        _DISASSOCIATE.values(
+            fixed_port_id=None,
+            fixed_address=None,
+            updated_at=moment,
+            revision=floating_ips.c.revision + 1,
+        ),
+        chosen,
+    )
+    for statement in _DROPS:
+        conn.execute(statement, chosen)
+    pools.give_back(conn, held)
 
 
 def mac_of(instance_id: str, ordinal: int, attempt: int = 0) -> str:
@@ -197,100 +167,101 @@ def mac_of(instance_id: str, ordinal: int, attempt: int = 0) -> str:
     return ":".join([MAC_PREFIX, *(f"{byte:02x}" for byte in digest[:3])])
 
 
-def _bounds(cidr: IPv4Network) -> Range:
-    first, last = int(cidr.network_address), int(cidr.broadcast_address)
-    return (first, last) if cidr.prefixlen >= 31 else (first + 1, last - 1)
+def port_id_of(instance_id: str, ordinal: int) -> str:
+    """The id of the port that is made for an instance's interface: the same at every attempt to build it."""
+    return str(uuid.uuid5(uuid.UUID(instance_id), f"port/{ordinal}"))
 
 
-def _merged(ranges: Iterable[Range]) -> list[Range]:
-    merged: list[Range] = []
-    for first, last in sorted(ranges):
-        if first > last:
-            continue
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return merged
+def free_mac(conn: sa.Connection, network: str, seed: str, ordinal: int, mac: str | None) -> str:
+    """`mac`, or one made from `seed` when None, that no port of the network has. Raises MacInUse."""
+    candidates = [mac] if mac else [mac_of(seed, ordinal, attempt) for attempt in range(MAC_CANDIDATES)]
+    taken = set(conn.scalars(_MACS, {"network": network, "macs": candidates}))
+    for candidate in candidates:
+        if candidate not in taken:
+            return candidate
+    raise MacInUse(network, candidates[0])
 
 
-def _give(conn: sa.Connection, instance_id: str, ordinal: int, want: InterfaceWant) -> InterfaceRecord:
-    spec = conn.scalar(_NETWORK_SHARED, {"network": want.network})
-    if spec is None:
-        raise NetworkNotFound(want.network)
-    if want.address is None:
-        address = str(IPv4Address(_take_next(conn, want.network)))
-    else:
-        address = str(IPv4Address(want.address))
-        _take(conn, want.network, address, NetworkSpec.model_validate(spec))
-    mac = _free_mac(conn, instance_id, ordinal, want)
-    conn.execute(
-        _USE,
-        {
-            "network": want.network,
-            "address": address,
+class _Giving:
+    """Interfaces for one instance, in one transaction."""
+
+    def __init__(self, conn: sa.Connection, record: InstanceRecord, moment: datetime) -> None:
+        self._conn = conn
+        self._record = record
+        self._moment = moment
+        self._specs: dict[str, NetworkSpec] = {}
+        self._groups: list[str] | None = None
+        self._owner = f"compute:{record.availability_zone or DEFAULT_ZONE}"
+
+    def interface(self, ordinal: int, want: InterfaceWant) -> InterfaceRecord:
+        """The interface; its port is the instance's from now on."""
+        if want.port is not None:
+            return self._bind(ordinal, want, want.port)
+        spec = self._spec(want.network)
+        address = pools.take(self._conn, want.network, want.address, spec)
+        mac = free_mac(self._conn, want.network, self._record.id, ordinal, want.mac)
+        port_id = port_id_of(self._record.id, ordinal)
+        self._conn.execute(_ADD_PORT, self._port(port_id, ordinal, want.network, mac))
+        self._conn.execute(_HOLD, {"network": want.network, "address": address, "port_id": port_id})
+        groups_wanted = self._group_ids()
+        if groups_wanted:
+            rows = [{"port_id": port_id, "group_id": group_id} for group_id in groups_wanted]
+            self._conn.execute(_ADD_GROUPS, rows)
+        return InterfaceRecord(want.network, address, mac, ordinal, port_id)
+
+    def _spec(self, network: str) -> NetworkSpec:
+        if network not in self._specs:
+            spec = pools.spec_for_use(self._conn, network)
+            if spec is None:
+                raise NetworkNotFound(network)
+            self._specs[network] = spec
+        return self._specs[network]
+
+    def _group_ids(self) -> list[str]:
+        if self._groups is None:
+            record = self._record
+            names = record.request.get("spec", {}).get("securityGroups") or [groups.DEFAULT]
+            self._groups = groups.ids_of(self._conn, record.project, record.namespace, names, self._moment)
+        return self._groups
+
+    def _port(self, port_id: str, ordinal: int, network: str, mac: str) -> dict[str, Any]:
+        return {
+            "id": port_id,
+            "network": network,
+            "project": self._record.project,
+            "name": "",
             "mac": mac,
-            "instance_id": instance_id,
+            "instance_id": self._record.id,
             "ordinal": ordinal,
-        },
-    )
-    return InterfaceRecord(want.network, address, mac, ordinal)
+            "transient": True,
+            "device_id": "",
+            "device_owner": self._owner,
+            "details": {},
+            "created_at": self._moment,
+            "updated_at": self._moment,
+            "revision": 1,
+        }
 
-
-def _take_next(conn: sa.Connection, network: str) -> int:
-    """The longest free address."""
-    row = conn.execute(_LONGEST_FREE, {"network": network}).one_or_none()
-    if row is None:
-        # While this waited for the row, another took it whole; there may be more behind it.
-        if conn.execute(_ANY_FREE, {"network": network}).first() is not None:
-            raise RunAgain
-        raise AddressesExhausted(network)
-    if row.first < row.last:
-        result: Any = conn.execute(_SHRINK, {"range": row.id, "was_first": row.first})
-    else:
-        result = conn.execute(_DROP_RANGE, {"range": row.id, "was_first": row.first, "was_last": row.last})
-    if result.rowcount != 1:
-        raise RunAgain
-    return int(row.first)
-
-
-def _take(conn: sa.Connection, network: str, address: str, spec: NetworkSpec) -> None:
-    """A certain address, which may lie outside the pools."""
-    wanted = IPv4Address(address)
-    number = int(wanted)
-    lowest, highest = _bounds(IPv4Network(spec.cidr, strict=False))
-    if not lowest <= number <= highest:
-        raise AddressInUse(network, address, f"is not an address for instances (outside {spec.cidr})")
-    if wanted == gateway(spec):
-        raise AddressInUse(network, address, "is the gateway")
-    if conn.execute(_HOLDER, {"network": network, "address": address}).first() is not None:
-        raise AddressInUse(network, address)
-    row = conn.execute(_RANGE_BELOW, {"network": network, "number": number}).one_or_none()
-    if row is None or row.last < number:
-        return
-    dropped = conn.execute(_DROP_RANGE, {"range": row.id, "was_first": row.first, "was_last": row.last})
-    if dropped.rowcount != 1:
-        raise RunAgain
-    # What is left keeps its place in the queue: the lower part under the old id.
-    pieces = subtract([(row.first, row.last)], [number])
-    if pieces:
-        conn.execute(
-            _ADD_RANGE,
-            [
-                {"id": row.id if index == 0 else next_id(), "network": network, "first": first, "last": last}
-                for index, (first, last) in enumerate(pieces)
-            ],
+    def _bind(self, ordinal: int, want: InterfaceWant, port_id: str) -> InterfaceRecord:
+        """A port that was made beforehand."""
+        row = self._conn.execute(_LOCK_PORT, {"port": port_id}).one_or_none()
+        if row is None or row.project != self._record.project or row.network != want.network:
+            raise PortNotFound(port_id)
+        if row.instance_id is not None or row.device_id not in ("", self._record.id):
+            raise PortInUse(port_id, row.instance_id or row.device_id)
+        held = list(self._conn.scalars(_ADDRESSES_OF, {"port": port_id}))
+        if not held:
+            raise PortNotFound(port_id)
+        bound = self._conn.execute(
+            _BIND.values(
+                instance_id=self._record.id,
+                ordinal=ordinal,
+                device_owner=self._owner,
+                updated_at=self._moment,
+                revision=ports.c.revision + 1,
+            ),
+            {"port": port_id},
         )
-
-
-def _free_mac(conn: sa.Connection, instance_id: str, ordinal: int, want: InterfaceWant) -> str:
-    candidates = (
-        [want.mac]
-        if want.mac
-        else [mac_of(instance_id, ordinal, attempt) for attempt in range(MAC_CANDIDATES)]
-    )
-    taken = set(conn.scalars(_MACS, {"network": want.network, "macs": candidates}))
-    for mac in candidates:
-        if mac not in taken:
-            return mac
-    raise MacInUse(want.network, candidates[0])
+        if bound.rowcount != 1:
+            raise PortInUse(port_id, "another instance")
+        return InterfaceRecord(want.network, held[0], row.mac, ordinal, port_id)

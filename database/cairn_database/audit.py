@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cairn_database.engine import Database
+from cairn_database.networking.tables import floating_ips, port_security_groups, ports
 from cairn_database.rows import live
 from cairn_database.tables import (
     addresses,
@@ -73,21 +74,50 @@ def _groups(conn: sa.Connection) -> Iterator[str]:
 
 
 def _instances(conn: sa.Connection) -> Iterator[str]:
-    """What an instance's row says of its host and addresses is what it holds."""
+    """What an instance's row says of its host and interfaces is what it holds."""
     hosts: dict[str, str] = {row.instance_id: row.host for row in conn.execute(sa.select(allocations))}
-    held: dict[str, set[tuple[str, str, str, int]]] = {}
-    for row in conn.execute(sa.select(addresses)):
-        held.setdefault(row.instance_id, set()).add((row.network, row.address, row.mac, row.ordinal))
+    held: dict[str, set[tuple[str, str, int]]] = {}
+    addressed: dict[str, set[str]] = {}
+    joined = sa.select(ports, addresses.c.address).join_from(
+        ports, addresses, addresses.c.port_id == ports.c.id, isouter=True
+    )
+    for row in conn.execute(joined.where(ports.c.instance_id.is_not(None))):
+        held.setdefault(row.instance_id, set()).add((row.network, row.mac, row.ordinal))
+        addressed.setdefault(row.instance_id, set()).add(row.address)
     for row in conn.execute(
         sa.select(instances.c.id, instances.c.host, instances.c.interfaces).where(live())
     ):
         if hosts.pop(row.id, None) != row.host:
             yield f"instance {row.id}: its host is {row.host}, its allocation is elsewhere or missing"
-        said = {(item["network"], item["address"], item["mac"], item["ordinal"]) for item in row.interfaces}
+        said = {(item["network"], item["mac"], item["ordinal"]) for item in row.interfaces}
         if said != held.pop(row.id, set()):
-            yield f"instance {row.id}: its interfaces are not the addresses that it holds"
+            yield f"instance {row.id}: its interfaces are not the ports that it holds"
+        elif not {item["address"] for item in row.interfaces} <= addressed.get(row.id, set()):
+            yield f"instance {row.id}: its interfaces' addresses are not those of its ports"
     yield from (f"allocation of {owner}, which does not live" for owner in hosts)
-    yield from (f"addresses of {owner}, which does not live" for owner in held)
+    yield from (f"ports of {owner}, which does not live" for owner in held)
+
+
+def _ports(conn: sa.Connection) -> Iterator[str]:
+    """An address is held by a port on its network, what refers to ports refers to such as there are."""
+    networks_of = {row.id: row.network for row in conn.execute(sa.select(ports.c.id, ports.c.network))}
+    transient = sa.select(ports.c.id).where(ports.c.transient.is_(True), ports.c.instance_id.is_(None))
+    yield from (
+        f"port {port_id} was made for an instance, and has none" for port_id in conn.scalars(transient)
+    )
+    held: set[tuple[str, str, str]] = set()
+    for row in conn.execute(sa.select(addresses)):
+        held.add((row.network, row.address, row.port_id))
+        if networks_of.get(row.port_id) != row.network:
+            yield f"address {row.address} of network {row.network}: port {row.port_id} is not there"
+    for port_id in conn.scalars(sa.select(port_security_groups.c.port_id).distinct()):
+        if port_id not in networks_of:
+            yield f"security groups of port {port_id}, which is not there"
+    for row in conn.execute(sa.select(floating_ips)):
+        if (row.network, row.address, row.port_id) not in held:
+            yield f"floating address {row.address}: its port {row.port_id} does not hold it"
+        if row.fixed_port_id is not None and row.fixed_port_id not in networks_of:
+            yield f"floating address {row.address} leads to port {row.fixed_port_id}, which is not there"
 
 
 def _free_addresses(conn: sa.Connection) -> Iterator[str]:
@@ -111,5 +141,6 @@ CHECKS: tuple[Callable[[sa.Connection], Iterator[str]], ...] = (
     _projects,
     _groups,
     _instances,
+    _ports,
     _free_addresses,
 )

@@ -11,38 +11,18 @@ import sqlalchemy as sa
 from cairn_crds.flavor import FlavorSpec
 from cairn_crds.key_pair import KeyPairSpec
 from cairn_crds.network import NetworkSpec
-from cairn_database import addresses, mirroring, tables
+from cairn_database import mirroring, tables
 from cairn_database.engine import Database
+from cairn_database.flavors import FlavorTable, by_id
 from cairn_database.images import mirror as image_mirror
 from cairn_database.images.tables import images as image_rows
-from cairn_database.flavors import FlavorTable, by_id
 from cairn_database.key_pairs import KeyPairTable
-from cairn_database.mirroring import SpecTable
-
-
-class _Networks(SpecTable[NetworkSpec]):
-    """With the free addresses of their pools. Changed pools count from now on; addresses in use stay with
-    their instances."""
-
-    def _upsert(self, conn: sa.Connection, name: str, spec: NetworkSpec) -> bool:
-        changed = super()._upsert(conn, name, spec)
-        if changed:
-            addresses.rebuild_free(conn, name, spec)
-        return changed
-
-    def _remove(self, conn: sa.Connection, name: str) -> None:
-        if mirroring.remove(conn, self._table, {"name": name}):
-            mirroring.refuse_use("Network", name, self._users(conn, name))
-        addresses.drop_free(conn, name)
-
-    def _users(self, conn: sa.Connection, name: str) -> int:
-        used = tables.addresses.c
-        instances = sa.select(sa.func.count(used.instance_id.distinct())).where(used.network == name)
-        return int(conn.scalar(instances) or 0)
-
+from cairn_database.networking import groups
+from cairn_database.networking import tables as network_tables
+from cairn_database.networking.networks import NetworkTable
 
 flavors = FlavorTable(tables.flavors, FlavorSpec)
-networks = _Networks(tables.networks, NetworkSpec)
+networks = NetworkTable(tables.networks, NetworkSpec)
 key_pairs = KeyPairTable(tables.key_pairs, KeyPairSpec)
 flavor_by_id = by_id
 
@@ -52,6 +32,7 @@ MIRRORED: dict[str, sa.Table] = {
     "hostaggregates": tables.aggregates,
     "keypairs": tables.key_pairs,
     "servergroups": tables.server_groups,
+    "securitygroups": network_tables.security_groups,
 }
 """Kinds whose rows outlive a resource that is deleted while no controller runs, by plural."""
 
@@ -61,5 +42,7 @@ async def recorded_keys(db: Database, plural: str) -> set[tuple[str, str]]:
     has none."""
     if plural == "images":
         return {("", name) for name in await image_mirror.recorded(db)}
+    if plural == "securitygroups":
+        return {(group.namespace, group.name) for group in await groups.find(db)}
     rows = await mirroring.select(db, MIRRORED[plural])
     return {(getattr(row, "namespace", ""), row.name) for row in rows}

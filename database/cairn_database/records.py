@@ -84,6 +84,8 @@ class InterfaceRecord:
     address: str
     mac: str
     ordinal: int
+    port_id: str | None = None
+    """The port that it is; None in rows that are older than ports."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class InstanceRecord:
     details: Json = field(default_factory=dict)
     """What only the Compute API says and asks of it, each where there is one: `reservationId`, `launchIndex`,
     `diskConfig`, `lockedBy` (owner or admin), `accessIPv4`, `accessIPv6`, `rootDeviceName`,
-    `trustedImageCertificates`."""
+    `trustedImageCertificates`, `schedulerHints` (as they were given), `hostname` (where it was changed)."""
 
     @property
     def is_deleted(self) -> bool:

@@ -163,14 +163,11 @@ addresses = Table(
     metadata,
     Column("network", _name(), primary_key=True),
     Column("address", String(39), primary_key=True),
-    _required("mac", String(17)),
-    _required("instance_id", _id()),
-    _required("ordinal", sa.Integer),
-    UniqueConstraint("network", "mac"),
-    Index("ix_addresses_instance_id", "instance_id"),
+    _required("port_id", _id()),
+    Index("ix_addresses_port_id", "port_id"),
     **OPTIONS,
 )
-"""The addresses in use: the constraint that no two instances get the same one."""
+"""The addresses in use: the constraint that no two ports (`networking.tables.ports`) get the same one."""
 
 free_addresses = Table(
     "free_addresses",
@@ -240,7 +237,8 @@ projects = Table(
     Index("ix_projects_namespace", "namespace"),
     **OPTIONS,
 )
-"""`id`, `domain_id` and `display_name` are the OpenStack APIs' (removed rows may have lost them). Limits and usage share a row, so that one conditional UPDATE checks and takes."""
+"""`id`, `domain_id` and `display_name` are the OpenStack APIs' (removed rows may have lost them).
+Limits and usage share a row, so that one conditional UPDATE checks and takes."""
 
 flavors = Table(
     "flavors",
@@ -264,11 +262,23 @@ networks = Table(
     "networks",
     metadata,
     Column("name", _name(), primary_key=True),
+    Column("id", _id()),
+    _required("display_name", String(255)),
+    Column("owner", _name()),
+    _required("shared", sa.Boolean),
+    _required("external", sa.Boolean),
+    Column("subnet_id", _id()),
+    Column("resource_uid", _id()),
     _required("spec", JsonText()),
+    _required("created_at", UtcDateTime()),
     _required("updated_at", UtcDateTime()),
     Column("removed_at", UtcDateTime()),
+    UniqueConstraint("id"),
+    UniqueConstraint("subnet_id"),
+    Index("ix_networks_owner", "owner"),
     **OPTIONS,
 )
+"""The ids are the Network API's (removed rows have none). `owner` is a project's name; None: nobody's."""
 
 aggregates = Table(
     "aggregates",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from cairn_crds import Flavor, Image, KeyPair, Network, Project, Resource, ServerGroup
+from cairn_crds import Flavor, Image, KeyPair, Network, Project, Resource, SecurityGroup, ServerGroup
 from cairn_runtime.store import Store
 
 Kind = TypeVar("Kind", bound=Resource)
@@ -23,6 +23,7 @@ class Catalog:
         self.projects = Store(Project)
         self.key_pairs = Store(KeyPair)
         self.server_groups = Store(ServerGroup)
+        self.security_groups = Store(SecurityGroup)
 
     @property
     def stores(self) -> tuple[Store[Any], ...]:
@@ -34,6 +35,7 @@ class Catalog:
             self.projects,
             self.key_pairs,
             self.server_groups,
+            self.security_groups,
         )
 
     def project_of(self, namespace: str) -> Project | None:

@@ -17,7 +17,7 @@ from cairn_operator.conductor.scope import Environment, Pacing
 from cairn_operator.conductor.settings import ConductorProcessSettings
 from cairn_operator.conductor.shards import Membership
 from cairn_operator.conductor.sweep import Sweep
-from cairn_operator.mirrors import compute_node, image, plain, project
+from cairn_operator.mirrors import compute_node, image, plain, project, security_group
 from cairn_operator.mirrors.controller import Mirror, MirrorContext, MirrorController
 from cairn_runtime.events import EventRecorder
 from cairn_runtime.health import Health
@@ -241,5 +241,10 @@ def _mirrors(catalog: Catalog, nodes: Store[ComputeNode], aggregates: Store[Host
         Mirror(catalog.images, image.take_in_image, image.remove_image),
         Mirror(catalog.key_pairs, plain.take_in_key_pair, plain.remove_key_pair),
         Mirror(catalog.server_groups, plain.take_in_server_group, plain.remove_server_group),
+        Mirror(
+            catalog.security_groups,
+            security_group.take_in_security_group,
+            security_group.remove_security_group,
+        ),
         Mirror(aggregates, plain.take_in_aggregate, plain.remove_aggregate),
     ]

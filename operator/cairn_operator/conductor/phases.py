@@ -35,6 +35,7 @@ from cairn_database import (
     removal,
 )
 from cairn_database.addresses import InterfaceWant
+from cairn_database.networking.errors import PortInUse, PortNotFound, SecurityGroupNotFound
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import apply_edits, group_id, new_request_id
@@ -66,7 +67,18 @@ REFUSED_LOOK_AGAIN = 30.0
 
 NETWORK_LOOK_AGAIN = 0.2
 NETWORK_PATIENCE_SECONDS = 30.0
-"""For a Network that is there and that SQL does not know yet."""
+"""For a Network or a SecurityGroup that SQL does not know yet."""
+
+NO_INTERFACE = (
+    AddressesExhausted,
+    AddressInUse,
+    MacInUse,
+    NetworkNotFound,
+    PortInUse,
+    PortNotFound,
+    SecurityGroupNotFound,
+)
+"""Why an instance does not get the interfaces that it asks for."""
 
 
 async def find_row(scope: Scope) -> bool:
@@ -279,13 +291,14 @@ async def connect(scope: Scope) -> bool:
             network["name"],
             wishes[index].get("address") if index < len(wishes) else None,
             wishes[index].get("mac") if index < len(wishes) else None,
+            wishes[index].get("port") if index < len(wishes) else None,
         )
         for index, network in enumerate(record.request["networks"])
     ]
     try:
         scope.record = await addresses.allocate_interfaces(scope.env.db, record.id, record.version, wants)
-    except (AddressesExhausted, AddressInUse, MacInUse, NetworkNotFound) as error:
-        if isinstance(error, NetworkNotFound) and _is_being_taken_in(scope, error.network):
+    except NO_INTERFACE as error:
+        if _is_being_taken_in(scope, error):
             scope.after(NETWORK_LOOK_AGAIN)
             return False
         scope.record = await failures.fail(
@@ -300,8 +313,13 @@ async def connect(scope: Scope) -> bool:
     return True
 
 
-def _is_being_taken_in(scope: Scope, network: str) -> bool:
-    if scope.record is None or Catalog.find(scope.env.catalog.networks, network) is None:
+def _is_being_taken_in(scope: Scope, error: Exception) -> bool:
+    """Whether what SQL does not know is a resource that is there, or may just have been applied as well."""
+    is_new = isinstance(error, SecurityGroupNotFound) or (
+        isinstance(error, NetworkNotFound)
+        and Catalog.find(scope.env.catalog.networks, error.network) is not None
+    )
+    if scope.record is None or not is_new:
         return False
     return (scope.now - scope.record.updated_at).total_seconds() < NETWORK_PATIENCE_SECONDS
 

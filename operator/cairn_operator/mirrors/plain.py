@@ -8,6 +8,7 @@ from cairn_crds import Flavor, HostAggregate, KeyPair, Network, ServerGroup
 from cairn_crds.key_pair import KeyPairType
 from cairn_database import DisplayNameTaken, IdTaken, aggregates, catalog, tenants
 from cairn_database.flavors import Seen
+from cairn_database.networking.networks import ResourceGoing
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 from cairn_runtime import public_keys
 
@@ -68,7 +69,13 @@ async def take_in_network(context: MirrorContext, network: Network) -> Mirrored:
     recorded = await catalog.networks.get(context.db, network.metadata.name)
     if recorded is not None and recorded.cidr != network.spec.cidr:
         return immutable("spec.cidr", recorded.cidr)
-    await catalog.networks.upsert(context.db, network.metadata.name, network.spec)
+    metadata = network.metadata
+    try:
+        await catalog.networks.take_in(context.db, metadata.name, network.spec, metadata.uid)
+    except ResourceGoing:
+        # The Network API decided that it goes, and did not come as far as its resource.
+        await context.kubernetes.delete(Network, metadata.name, uid=metadata.uid)
+        return Mirrored(False, "Deleting", "The network was deleted through the Network API.")
     return Mirrored(fields={"addressesTotal": addresses_total(network)})
 
 

@@ -55,10 +55,11 @@ async def test_an_instance_gets_its_interfaces_in_order(db: Database) -> None:
         db, record, InterfaceWant("dmz"), InterfaceWant("lan", "10.0.0.77", "02:00:00:00:00:01"), *LAN
     )
     assert done.task_state is TaskState.SPAWNING
+    port_ids = [addresses.port_id_of(record.id, ordinal) for ordinal in range(3)]
     assert done.interfaces == (
-        InterfaceRecord("dmz", "192.0.2.2", addresses.mac_of(record.id, 0), 0),
-        InterfaceRecord("lan", "10.0.0.77", "02:00:00:00:00:01", 1),
-        InterfaceRecord("lan", "10.0.0.2", addresses.mac_of(record.id, 2), 2),
+        InterfaceRecord("dmz", "192.0.2.2", addresses.mac_of(record.id, 0), 0, port_ids[0]),
+        InterfaceRecord("lan", "10.0.0.77", "02:00:00:00:00:01", 1, port_ids[1]),
+        InterfaceRecord("lan", "10.0.0.2", addresses.mac_of(record.id, 2), 2, port_ids[2]),
     )
     assert re.fullmatch(r"fa:16:3e(:[0-9a-f]{2}){3}", done.interfaces[0].mac)
     assert await instances.get(db, record.id) == done
@@ -230,9 +231,7 @@ async def test_the_last_address_of_a_large_network_costs_what_the_first_does(db:
                 {
                     "network": "lan",
                     "address": str(IPv4Address(first + n)),
-                    "mac": f"02:00:00:{n >> 16:02x}:{n >> 8 & 255:02x}:{n & 255:02x}",
-                    "instance_id": "filler",
-                    "ordinal": n,
+                    "port_id": "filler",
                 }
                 for n in range(65532)
             ],

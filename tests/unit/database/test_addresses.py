@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from cairn_crds.network import NetworkSpec
 from cairn_database import addresses
+from cairn_database.networking import pools
 
 
-def _text(ranges: list[addresses.Range]) -> list[str]:
+def _text(ranges: list[pools.Range]) -> list[str]:
     return [f"{IPv4Address(first)}-{IPv4Address(last)}" for first, last in ranges]
 
 
@@ -69,8 +70,8 @@ def test_usable_addresses_are_in_the_pools_and_the_network_and_no_gateway(
 
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
 def test_subtracting_leaves_the_rest_in_as_few_ranges_as_can_be(have: set[int], gone: set[int]) -> None:
-    ranges = addresses._merged((n, n) for n in have)
-    left = addresses.subtract(ranges, sorted(gone))
+    ranges = pools.merged((n, n) for n in have)
+    left = pools.subtract(ranges, sorted(gone))
     assert [n for first, last in left for n in range(first, last + 1)] == sorted(have - gone)
 
 

@@ -1,0 +1,1 @@
+"""Networks, ports, security groups and floating addresses: their tables and transactions."""
