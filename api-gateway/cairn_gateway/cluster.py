@@ -65,3 +65,11 @@ class Cluster:
             await self.kubernetes.patch(Instance, name, namespace, patch)
         except (KubernetesError, ApiServerUnavailable) as error:
             log.warning("cluster.hint_failed", namespace=namespace, name=name, error=str(error))
+
+    async def delete_instance(self, namespace: str, name: str, uid: str | None) -> None:
+        """The row is being deleted: ask for its resource's deletion, which wakes the conductor. Failing
+        is not an error. `uid`: of that very resource; a row that has none yet has one of its own name."""
+        try:
+            await self.kubernetes.delete(Instance, name, namespace, uid=uid)
+        except KubernetesError as error:
+            log.warning("cluster.delete_later", namespace=namespace, name=name, error=str(error))

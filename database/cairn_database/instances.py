@@ -12,7 +12,7 @@ returns the new record, so that nobody need read it again. A life goes through t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -201,6 +201,23 @@ async def register(db: Database, new: NewInstance) -> InstanceRecord:
     return await db.run(lambda conn: _register(conn, new))
 
 
+async def register_many(db: Database, new: Sequence[NewInstance], at_least: int) -> list[InstanceRecord]:
+    """As `register`, for instances alike that are asked for at once: all of them, or as many as quota allows
+    if those are `at_least` that many (Nova API: POST /servers with min_count and max_count); else none.
+
+    Raises what `register` raises.
+    """
+
+    def transaction(conn: sa.Connection) -> list[InstanceRecord]:
+        first = new[0]
+        size = quotas.Demand(1, int(first.flavor["vcpus"]), int(first.flavor["memoryMiB"]))
+        room = quotas.room_for(conn, first.project, size, first.user_id)
+        count = len(new) if room is None or room >= len(new) else max(room, at_least)
+        return [_register(conn, one) for one in new[:count]]
+
+    return await db.run(transaction)
+
+
 def _register(conn: sa.Connection, new: NewInstance) -> InstanceRecord:
     parameters = {"instance": new.id, "in_namespace": new.namespace, "called": new.name}
     for existing in conn.execute(_EXISTING, parameters).all():
@@ -210,7 +227,7 @@ def _register(conn: sa.Connection, new: NewInstance) -> InstanceRecord:
         assert record is not None  # noqa: S101 - it was just read, in this transaction
         return record
     vcpus, memory_mib = int(new.flavor["vcpus"]), int(new.flavor["memoryMiB"])
-    quotas.take(conn, new.project, quotas.Demand(1, vcpus, memory_mib))
+    quotas.take(conn, new.project, quotas.Demand(1, vcpus, memory_mib), new.user_id)
     if new.group_id is not None:
         quotas.join_group(conn, new.project, new.group_id)
     moment = now()

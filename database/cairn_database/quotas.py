@@ -170,6 +170,22 @@ def _check_user(conn: sa.Connection, project: str, user_id: str, amounts: dict[s
             raise QuotaExceeded(NOVA_NAMES[name], limit, used, amount)
 
 
+def room_for(conn: sa.Connection, project: str, size: Demand, user_id: str | None = None) -> int | None:
+    """How many of `size` the project, and the user in it, may still have; None for any number."""
+    row = conn.execute(_PROJECT, {"project": project}).one_or_none()
+    if row is None:
+        raise ProjectNotFound(project)
+    sizes = {"instances": size.instances, "cores": size.cores, "memory_mib": size.memory_mib}
+    left = [(name, row._mapping[f"{name}_limit"], row._mapping[f"{name}_used"]) for name in RESOURCES]
+    if user_id is not None:
+        limits = own_of_user(conn, project, user_id)
+        if any(name in limits for name in RESOURCES):
+            used = usage_of_user(conn, project, user_id)
+            left += [(name, limits[name], used[name]) for name in RESOURCES if name in limits]
+    rooms = [max(0, limit - used) // sizes[name] for name, limit, used in left if limit >= 0 and sizes[name]]
+    return min(rooms, default=None)
+
+
 def usage_of_user(conn: sa.Connection, project: str, user_id: str) -> dict[str, int]:
     """What the user's live instances in the project use, by RESOURCES."""
     counted = conn.execute(_USED_BY_USER, {"of_project": project, "of_user": user_id}).one()

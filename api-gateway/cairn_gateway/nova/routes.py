@@ -20,6 +20,8 @@ from cairn_gateway.nova import (
     services,
     volumes,
 )
+from cairn_gateway.nova.servers import actions, history, ips, labels, later, parts_of, show
+from cairn_gateway.nova.servers import create as create_server
 
 ROUTES: tuple[Route, ...] = (
     *flavors.ROUTES,
@@ -37,4 +39,12 @@ ROUTES: tuple[Route, ...] = (
     *removed.ROUTES,
     *services.ROUTES,
     *volumes.ROUTES,
+    *show.ROUTES,
+    *create_server.ROUTES,
+    *labels.ROUTES,
+    *actions.ROUTES,
+    *history.ROUTES,
+    *ips.ROUTES,
+    *parts_of.ROUTES,
+    *later.ROUTES,
 )

@@ -3,15 +3,14 @@ what is wrong and what to do."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cairn_crds import Flavor, Image, Instance, InstanceSpec, Network, Project, Resource
-from cairn_crds.image import ImageVisibility
 from cairn_crds.instance import NetworkRequest
-from cairn_database import InstanceRecord, KeyPairRecord
+from cairn_database import InstanceRecord, KeyPairRecord, admission
+from cairn_database.admission import Refusal
 from cairn_operator.catalog import Catalog
 from cairn_operator.mirrors.plain import key_problem, network_problem
 from cairn_runtime.store import Store
@@ -22,15 +21,6 @@ LABELS = ("metadata", "displayName", "description", "tags", "locked", "lockedRea
 """What may change at any time, and changes nothing but itself."""
 CHANGEABLE = ("powerState", "reboot", *LABELS)
 """What of the spec may change once the machine has been made."""
-
-
-class Refusal(Exception):
-    """The instance cannot be built as it is written. `reason` is for programs, `message` for people."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,7 @@ def resolve(instance: Instance, catalog: Catalog) -> ResolvedRequest:
     project = _project(catalog, namespace)
     flavor = _flavor(catalog, spec, project.metadata.name)
     image = _image(catalog, spec, project.metadata.name)
-    _check_fit(flavor, image)
+    admission.check_fit(flavor.metadata.name, flavor.spec, image.metadata.name, image.spec)
     networks = _networks(catalog, spec, project.metadata.name)
     if spec.user_data is not None and spec.user_data_base64 is not None:
         raise Refusal("InvalidUserData", "Give spec.userData or spec.userDataBase64, not both.")
@@ -135,48 +125,14 @@ def _project(catalog: Catalog, namespace: str) -> Project:
 
 def _flavor(catalog: Catalog, spec: InstanceSpec, project: str) -> Flavor:
     flavor = _find(catalog.flavors, spec.flavor, "flavor")
-    if flavor.spec.disabled:
-        raise Refusal("FlavorDisabled", f"Flavor '{spec.flavor}' is disabled. Choose another one.")
-    if not flavor.spec.public and project not in flavor.spec.projects:
-        raise Refusal(
-            "FlavorNotAllowed",
-            f"Project '{project}' may not use flavor '{spec.flavor}'. Choose another one, or ask an "
-            "administrator to add the project to its spec.projects.",
-        )
+    admission.check_flavor(spec.flavor, flavor.spec, project)
     return flavor
 
 
 def _image(catalog: Catalog, spec: InstanceSpec, project: str) -> Image:
     image = _find(catalog.images, spec.image, "image")
-    allowed = (
-        image.spec.visibility is ImageVisibility.PUBLIC
-        or image.spec.owner == project
-        or (image.spec.visibility is ImageVisibility.SHARED and project in image.spec.projects)
-    )
-    if not allowed:
-        raise Refusal(
-            "ImageNotAllowed",
-            f"Project '{project}' may not use image '{spec.image}'. Choose another one, or ask its owner "
-            f"'{image.spec.owner}' to share it.",
-        )
+    admission.check_image(spec.image, image.spec, project)
     return image
-
-
-def _check_fit(flavor: Flavor, image: Image) -> None:
-    """Nova: FlavorDiskTooSmall, FlavorMemoryTooSmall."""
-    name = flavor.metadata.name
-    if flavor.spec.memory_mib < image.spec.min_memory_mib:
-        raise Refusal(
-            "FlavorMemoryTooSmall",
-            f"Flavor '{name}' has {flavor.spec.memory_mib} MiB of memory, image '{image.metadata.name}' "
-            f"needs {image.spec.min_memory_mib}. Choose a larger flavor.",
-        )
-    if flavor.spec.disk_gib and flavor.spec.disk_gib < image.spec.min_disk_gib:
-        raise Refusal(
-            "FlavorDiskTooSmall",
-            f"Flavor '{name}' has a disk of {flavor.spec.disk_gib} GiB, image '{image.metadata.name}' "
-            f"needs {image.spec.min_disk_gib}. Choose a larger flavor.",
-        )
 
 
 def _networks(catalog: Catalog, spec: InstanceSpec, project: str) -> list[tuple[Network, NetworkRequest]]:
@@ -191,22 +147,9 @@ def _networks(catalog: Catalog, spec: InstanceSpec, project: str) -> list[tuple[
 
 def _network(catalog: Catalog, wish: NetworkRequest, project: str) -> Network:
     network = _find(catalog.networks, wish.network, "networks[].network")
-    if network.spec.projects and project not in network.spec.projects:
-        raise Refusal(
-            "NetworkNotAllowed",
-            f"Project '{project}' may not use network '{wish.network}'. Choose another one, or ask an "
-            "administrator to add the project to its spec.projects.",
-        )
     if problem := network_problem(network):
         raise Refusal("NetworkInvalid", f"Network '{wish.network}' makes no sense. {problem}")
-    if wish.address and ipaddress.ip_address(wish.address) not in ipaddress.ip_network(
-        network.spec.cidr, strict=False
-    ):
-        raise Refusal(
-            "InvalidFixedAddress",
-            f"Address {wish.address} is not in network '{wish.network}' ({network.spec.cidr}). "
-            "Choose one that is, or leave it out.",
-        )
+    admission.check_network(wish.network, network.spec, project, wish.address)
     return network
 
 

@@ -178,6 +178,7 @@ def read_record(
             extra=read_extra_specs(pairs(flavor.get("extraSpecs") or {}), properties),
             image_properties=properties,
             zone=record.availability_zone,
+            host=(record.request.get("spec") or {}).get("host"),
             group=Group(group.id, group.policy, group.max_per_host, group.hosts) if group else None,
             excluded_hosts=frozenset(record.excluded_hosts),
             different_host=different_host,

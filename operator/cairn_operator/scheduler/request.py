@@ -96,6 +96,8 @@ class PlacementRequest:
     extra: ExtraSpecs = ExtraSpecs()
     image_properties: Pairs = ()
     zone: str | None = None
+    host: str | None = None
+    """The only host that will do; None: any."""
     group: Group | None = None
     excluded_hosts: frozenset[str] = frozenset()
     """Hosts on which building it failed before."""

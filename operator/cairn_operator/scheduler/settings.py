@@ -21,6 +21,7 @@ DEFAULT_FILTERS = (
     "ServerGroupAntiAffinityFilter",
     "ServerGroupAffinityFilter",
     "DifferentHostFilter",
+    "RequestedHostFilter",
     "SameHostFilter",
     "JsonFilter",
 )
@@ -36,8 +37,8 @@ class SchedulerSettings(Section):
     enabled_filters: tuple[str, ...] = DEFAULT_FILTERS
     """Filters by name, applied (and told of, when no host is left) in this order.
 
-    Nova's own default and, beside it, the filters behind what an Instance can ask for by itself (zone, the
-    hints `sameHost`, `differentHost` and `query`), so that no field is silently ignored; and CoreFilter,
+    Nova's own default and, beside it, the filters behind what an Instance can ask for by itself (zone, host,
+    the hints `sameHost`, `differentHost` and `query`), so that no field is silently ignored; and CoreFilter,
     RamFilter and DiskFilter for what Nova asks of placement. Leaving those three out gains nothing: the
     claim refuses a full host in any case.
     """

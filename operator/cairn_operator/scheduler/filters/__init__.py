@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from cairn_operator.scheduler.filters.affinity import (
     DifferentHostFilter,
+    RequestedHostFilter,
     SameHostFilter,
     ServerGroupAffinityFilter,
     ServerGroupAntiAffinityFilter,
@@ -61,6 +62,7 @@ FILTERS: dict[str, type[Filter]] = {
         RamFilter,
         RequiredTraits,
         RetryFilter,
+        RequestedHostFilter,
         SameHostFilter,
         ServerGroupAffinityFilter,
         ServerGroupAntiAffinityFilter,

@@ -51,6 +51,21 @@ class ServerGroupAffinityFilter(Filter):
         return f"the server group's policy is affinity, and it is on {', '.join(where)}"
 
 
+class RequestedHostFilter(Filter):
+    """The host that the instance asks for by name (Nova: force_hosts, requested_destination)."""
+
+    name = "RequestedHostFilter"
+
+    def applies(self, request: PlacementRequest) -> bool:
+        return request.host is not None
+
+    def mask(self, hosts: HostTable, request: PlacementRequest) -> BoolArray:
+        return hosts.valid.copy() if request.host is None else hosts.by_name((request.host,))
+
+    def reason(self, hosts: HostTable, request: PlacementRequest, removed: BoolArray) -> str:
+        return f"host {request.host} is asked for"
+
+
 class DifferentHostFilter(Filter):
     """Not the hosts of the instances in the hint `differentHost`."""
 

@@ -1,0 +1,121 @@
+"""What Nova does to servers and Cairn cannot yet: each answers 501 and is on the coverage page.
+
+The policy is asked, and the server looked for, as by a handler that does something: nobody learns from a 501
+what a 403 or 404 would have kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cairn_gateway.http.call import Answer, Call
+from cairn_gateway.http.faults import NotImplementedYet
+from cairn_gateway.http.routes import Enforce, Handler, Route
+from cairn_gateway.nova import microversions as since
+from cairn_gateway.nova.microversions import Microversion
+from cairn_gateway.nova.servers.load import server_of, target_of
+
+Range = dict[str, Any]
+
+
+def before(version: Microversion) -> Range:
+    """The versions until the one in which it was removed."""
+    return {"until": Microversion(version.major, version.minor - 1)}
+
+
+def from_(version: Microversion) -> Range:
+    """The versions since that one."""
+    return {"since": version}
+
+
+def cannot(what: str) -> Handler:
+    """A handler that says that Cairn cannot do `what` yet."""
+
+    async def refuse(call: Call) -> Answer:
+        record = await server_of(call)
+        call.enforce(target_of(call, record))
+        raise NotImplementedYet(f"Cairn cannot {what} yet. Nothing was changed.")
+
+    refuse.__doc__ = f"Not yet: {what}."
+    return refuse
+
+
+OLD_CONSOLES = before(since.CONSOLE_ACTIONS_REMOVED)
+OLD_ADDRESSES = before(since.ADDRESS_ACTIONS_REMOVED)
+ACTIONS: tuple[tuple[str, str, str, Range], ...] = (
+    ("confirmResize", "servers:confirm_resize", "resize servers", {"status": 204}),
+    ("revertResize", "servers:revert_resize", "resize servers", {}),
+    ("resize", "servers:resize", "resize servers", {}),
+    ("rebuild", "servers:rebuild", "rebuild servers", {}),
+    ("createImage", "servers:create_image", "make images of servers", {}),
+    ("trigger_crash_dump", "servers:trigger_crash_dump", "make crash dumps", from_(since.CRASH_DUMP)),
+    ("injectNetworkInfo", "os-admin-actions:inject_network_info", "inject network information", {}),
+    ("changePassword", "os-admin-password", "change passwords in guests", {}),
+    ("os-getConsoleOutput", "os-console-output", "show console logs", {"status": 200}),
+    ("createBackup", "os-create-backup", "make backups of servers", {}),
+    ("evacuate", "os-evacuate", "evacuate servers", {"status": 200}),
+    ("addFloatingIp", "os-floating-ips:add", "associate addresses by this action", OLD_ADDRESSES),
+    ("removeFloatingIp", "os-floating-ips:remove", "disassociate addresses by this action", OLD_ADDRESSES),
+    ("migrate", "os-migrate-server:migrate", "migrate servers", {}),
+    ("os-migrateLive", "os-migrate-server:migrate_live", "migrate servers", {}),
+    ("addFixedIp", "os-multinic:add", "add addresses to servers", OLD_ADDRESSES),
+    ("removeFixedIp", "os-multinic:remove", "take addresses from servers", OLD_ADDRESSES),
+    ("os-getVNCConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),
+    ("os-getSPICEConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),
+    ("os-getSerialConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),
+    ("rescue", "os-rescue", "rescue servers", {"status": 200}),
+    ("unrescue", "os-unrescue", "rescue servers", {}),
+    ("shelve", "os-shelve:shelve", "shelve servers", {}),
+    ("shelveOffload", "os-shelve:shelve_offload", "shelve servers", {}),
+    ("unshelve", "os-shelve:unshelve", "shelve servers", {}),
+)
+"""(key, rule, what Cairn cannot, further options of the route)."""
+
+MIGRATIONS = "servers:migrations:"
+VOLUMES = "os-volumes-attachments:"
+SHARES = "os-server-shares:"
+ATTACH = {"status": 202, **from_(since.VOLUME_ATTACH_LATER)}
+ATTACH_AT_ONCE = before(since.VOLUME_ATTACH_LATER)
+OTHERS: tuple[tuple[str, str, str, str, Range], ...] = (
+    ("GET", "/diagnostics", "os-server-diagnostics", "show diagnostics", {}),
+    ("POST", "/remote-consoles", "os-remote-consoles", "open consoles", from_(since.REMOTE_CONSOLES)),
+    ("POST", "/os-volume_attachments", f"{VOLUMES}create", "attach volumes", ATTACH_AT_ONCE),
+    ("POST", "/os-volume_attachments", f"{VOLUMES}create", "attach volumes", ATTACH),
+    ("PUT", "/os-volume_attachments/{volume_id}", f"{VOLUMES}update", "swap volumes", {"status": 202}),
+    ("DELETE", "/os-volume_attachments/{volume_id}", f"{VOLUMES}delete", "attach volumes", {"status": 202}),
+    ("GET", "/os-volume_attachments/{volume_id}", f"{VOLUMES}show", "attach volumes", {}),
+    ("GET", "/shares", f"{SHARES}index", "attach shares", from_(since.SERVER_SHARES)),
+    ("POST", "/shares", f"{SHARES}create", "attach shares", {"status": 201, **from_(since.SERVER_SHARES)}),
+    ("GET", "/shares/{share_id}", f"{SHARES}show", "attach shares", from_(since.SERVER_SHARES)),
+    ("DELETE", "/shares/{share_id}", f"{SHARES}delete", "attach shares", from_(since.SERVER_SHARES)),
+)
+"""(method, path below the server, rule, what Cairn cannot, further options of the route)."""
+
+PREFIX = "os_compute_api:"
+ROUTES = (
+    *(
+        Route(
+            "POST",
+            "/servers/{server_id}/action",
+            cannot(what),
+            PREFIX + rule,
+            action=key,
+            enforce=Enforce.HANDLER,
+            not_yet=True,
+            **{"status": 202, **options},
+        )
+        for key, rule, what, options in ACTIONS
+    ),
+    *(
+        Route(
+            method,
+            "/servers/{server_id}" + path,
+            cannot(what),
+            PREFIX + rule,
+            enforce=Enforce.HANDLER,
+            not_yet=True,
+            **options,
+        )
+        for method, path, rule, what, options in OTHERS
+    ),
+)
