@@ -62,7 +62,7 @@ class SecurityGroup(Resource):
         kind="SecurityGroup",
         plural="securitygroups",
         scope=Scope.NAMESPACED,
-        short_names=("sg",),
+        short_names=("secgroup",),
         columns=(
             Column("Description", ".spec.description"),
             READY_COLUMN,

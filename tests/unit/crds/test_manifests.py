@@ -23,6 +23,13 @@ def test_the_reference_page_is_what_the_models_say() -> None:
     assert (ROOT / "docs" / "resources.md").read_text() == reference.page()
 
 
+def test_no_name_belongs_to_two_kinds() -> None:
+    """An API server takes neither of two kinds that share a short name."""
+    infos = [kind.kind_info for kind in KINDS]
+    names = [name for info in infos for name in (info.plural, info.singular, *info.short_names)]
+    assert len(names) == len(set(names))
+
+
 def test_a_stale_or_superfluous_manifest_is_named(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "instances.yaml").write_text("old")
