@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 JSON_TYPES = ("application/json", "text/json")
 LONGEST_QUERY_FIELDS = 200
+DEEPEST_JSON = 64
+"""Lists and objects within each other. Nothing that is sent here needs a tenth of it."""
+SLOWEST_UPLOAD = 1024.0
+"""Bytes a second that a body which is read as it comes has to arrive with, once `body_timeout` is over."""
 BodyChunks = AsyncIterator[bytes]
 
 
@@ -95,7 +99,7 @@ class Call:
     def query(self) -> list[tuple[str, str]]:
         """The query string's fields in order. Raises BadRequest."""
         try:
-            return parse_qsl(
+            fields = parse_qsl(
                 self.query_string,
                 keep_blank_values=True,
                 max_num_fields=LONGEST_QUERY_FIELDS,
@@ -103,6 +107,9 @@ class Call:
             )
         except ValueError as error:
             raise BadRequest(f"The query string cannot be read: {error}.") from error
+        if "%00" in self.query_string and _has_nul([list(field) for field in fields]):
+            raise BadRequest("The query string has a NUL character.")
+        return fields
 
     def query_dict(self) -> dict[str, str]:
         """The query string's fields; of one given twice the last."""
@@ -129,20 +136,16 @@ class Call:
     # --- the body ----------------------------------------------------------------------------------------
 
     async def chunks(self, limit: int | None = None) -> BodyChunks:
-        """The body in pieces. Raises BodyTooLarge beyond `limit` bytes, RequestTimeout when it stalls."""
+        """The body in pieces. Raises BodyTooLarge beyond `limit` bytes, RequestTimeout when it stalls or
+        trickles."""
         limit = self.max_body if limit is None else limit
         declared = self.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > limit:
             raise BodyTooLarge(f"The request body is larger than the {limit} bytes that are accepted.")
         size = 0
+        started = asyncio.get_running_loop().time()
         while True:
-            try:
-                async with asyncio.timeout(self.body_timeout):
-                    message = await self.receive()
-            except TimeoutError as error:
-                raise RequestTimeout(
-                    f"No more of the request body came for {self.body_timeout:g} seconds."
-                ) from error
+            message = await self._next_piece(started + self.body_timeout + size / SLOWEST_UPLOAD)
             if message["type"] == "http.disconnect":
                 raise BadRequest("The connection was closed before the body was complete.")
             piece = message.get("body", b"")
@@ -154,12 +157,33 @@ class Call:
             if not message.get("more_body", False):
                 return
 
+    async def _next_piece(self, deadline: float) -> dict[str, Any]:
+        """`deadline`: of the whole body up to here, in the loop's time."""
+        now = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(max(now, min(now + self.body_timeout, deadline))):
+                message: dict[str, Any] = await self.receive()
+                return message
+        except TimeoutError as error:
+            raise RequestTimeout(
+                f"The request body came too slowly: each piece has {self.body_timeout:g} seconds."
+            ) from error
+
     async def read(self) -> bytes:
-        """The whole body."""
-        return b"".join([piece async for piece in self.chunks()])
+        """The whole body, which has twice `body_timeout` to come."""
+        try:
+            async with asyncio.timeout(2 * self.body_timeout):
+                return b"".join([piece async for piece in self.chunks()])
+        except TimeoutError as error:
+            raise RequestTimeout(
+                f"The request body was not complete within {2 * self.body_timeout:g} seconds."
+            ) from error
 
     async def json(self) -> Any:
-        """The body as JSON; None when there is none. Raises BadRequest, UnsupportedMediaType."""
+        """The body as JSON; None when there is none. Raises BadRequest, UnsupportedMediaType.
+
+        Without NUL characters, which no text in SQL can have, and no deeper than `DEEPEST_JSON`.
+        """
         raw = await self.read()
         if not raw.strip():
             return None
@@ -167,6 +191,28 @@ class Call:
         if kind not in JSON_TYPES:
             raise UnsupportedMediaType(f"Unsupported Content-Type '{kind}': send application/json.")
         try:
-            return orjson.loads(raw)
+            value = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             raise BadRequest(f"Malformed request body: it is not JSON ({error}).") from error
+        if raw.count(b"{") + raw.count(b"[") > DEEPEST_JSON and _depth(value) > DEEPEST_JSON:
+            raise BadRequest(f"Malformed request body: it is nested more than {DEEPEST_JSON} levels deep.")
+        if b"\\u0000" in raw and _has_nul(value):
+            raise BadRequest("Malformed request body: no text may have a NUL character.")
+        return value
+
+
+def _depth(value: Any) -> int:
+    """How many lists and objects are within each other."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_has_nul(item) for pair in value.items() for item in pair)
+    return isinstance(value, list) and any(map(_has_nul, value))

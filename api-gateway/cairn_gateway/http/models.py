@@ -29,6 +29,7 @@ from cairn_gateway.http.faults import BadRequest
 
 Model = TypeVar("Model", bound=BaseModel)
 LONGEST_VALUE_SHOWN = 100
+LONGEST_MESSAGE = 400
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,18 @@ def explain(error: ValidationError) -> str:
         where = "/".join(str(part) for part in first["loc"][:-1])
         message = f"Additional properties are not allowed ('{name}' was unexpected)"
     elif first["type"] == "missing":
-        return f"Invalid input for field/attribute {where}: '{first['loc'][-1]}' is a required property."
-    shown = repr(first.get("input"))
-    if len(shown) > LONGEST_VALUE_SHOWN:
-        shown = shown[:LONGEST_VALUE_SHOWN] + "…"
+        name = shorten(str(first["loc"][-1]))
+        return f"Invalid input for field/attribute {shorten(where)}: '{name}' is a required property."
+    shown = shorten(repr(first.get("input")))
+    where, message = shorten(where), shorten(message, LONGEST_MESSAGE)
     if not where:
         return f"Invalid request body: {message}."
     return f"Invalid input for field/attribute {where}. Value: {shown}. {message}."
+
+
+def shorten(text: str, longest: int = LONGEST_VALUE_SHOWN) -> str:
+    """`text`, cut where it is longer than a person reads: what a client sends comes back in messages."""
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 # --- kinds of fields that Nova's APIs share --------------------------------------------------------------

@@ -91,9 +91,12 @@ class Match:
     def select(self, method: str, version: Any = None) -> tuple[Route, dict[str, str]]:
         """The route of that method and version, with its parameters. Raises MethodNotAllowed, NotFound.
 
-        A route that this version does not have is not found, as in Nova.
+        A route that this version does not have is not found, as in Nova. HEAD is GET without the body, where
+        the table does not say otherwise.
         """
         routes = self.candidates.get(method)
+        if routes is None and method == "HEAD":
+            routes = self.candidates.get("GET")
         if routes is None:
             raise MethodNotAllowed(sorted(self.candidates))
         for route, names in routes:
@@ -139,6 +142,10 @@ class RouteTable:
             if route.has(version):
                 return route
         return None
+
+    def has_action(self, path: str, key: str) -> bool:
+        """Whether any version has the action that `key` selects."""
+        return key in self._actions.get(path, {})
 
     def match(self, path: str) -> Match | None:
         """What there is at `path` (below the prefix), or None. Fixed segments go before parameters."""

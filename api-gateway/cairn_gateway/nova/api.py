@@ -40,12 +40,14 @@ def compute_api(services: Services, routes: Iterable[Route], prefix: str = PREFI
 
 def negotiate(call: Call) -> None:
     """The microversion that the client asks for. Raises BadRequest, NotAcceptable."""
+    call.answer_headers["x-compute-request-id"] = call.request_id
     try:
         call.version = microversions.negotiate(call.headers)
     except microversions.VersionMalformed as error:
         raise BadRequest(str(error)) from error
     except microversions.VersionRefused as error:
-        call.answer_headers.update(microversions.response_headers(microversions.MIN))
+        # The version that was asked for, as Nova answers (api/openstack/wsgi.py: set_api_version_request).
+        call.answer_headers.update(microversions.response_headers(error.asked))
         raise NotAcceptable(str(error)) from error
     call.answer_headers.update(microversions.response_headers(call.version))
 

@@ -378,7 +378,7 @@ def _asked(headers: Mapping[str, str]) -> str | None:
     return None if legacy is None else legacy.split(",")[-1].strip()
 
 
-def response_headers(version: Microversion) -> dict[str, str]:
+def response_headers(version: Microversion | str) -> dict[str, str]:
     """What every answer says about its version, so that caches and clients can tell."""
     return {
         STANDARD_HEADER: f"{SERVICE} {version}",
