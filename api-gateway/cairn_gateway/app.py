@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import structlog
-import uvicorn
 
 from cairn_database import Database, DatabaseUnavailable
 from cairn_gateway.cluster import Cluster
 from cairn_gateway.http.api import Api
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.caller import Caller
 from cairn_gateway.http.faults import ServiceUnavailable, nova_style
 from cairn_gateway.http.gateway import Gateway
 from cairn_gateway.http.routes import Route, RouteTable
+from cairn_gateway.http.server import GatewayServer
+from cairn_gateway.identity.api import identity_api
+from cairn_gateway.identity.backend import make_identity
 from cairn_gateway.nova.api import compute_api
 from cairn_gateway.nova.routes import ROUTES
+from cairn_gateway.policy.enforcer import Enforcer
 from cairn_gateway.services import ImageToBoot, Services
 from cairn_gateway.settings import GatewayProcessSettings
 from cairn_runtime.health import Health
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 def create_app(services: Services, health: Health) -> Gateway:
     """The ASGI application: each API below its prefix."""
-    return Gateway(services, [compute_api(services, ROUTES)], fallback=_front(health))
+    return Gateway(services, [compute_api(services, ROUTES), identity_api(services)], fallback=_front(health))
 
 
 def _front(health: Health) -> Api:
@@ -57,9 +58,6 @@ def _front(health: Health) -> Api:
 
 class _NoBackEnd:
     """Stands where a back end is not part of this version yet: whatever needs it is refused."""
-
-    async def authenticate(self, call: Call) -> None:
-        raise ServiceUnavailable("No identity back end is part of this version of Cairn yet.")
 
     async def open(self) -> None:
         """Nothing goes on."""
@@ -82,9 +80,6 @@ class _NoBackEnd:
     async def delete(self, call: Call, image_id: str) -> bool:
         raise _no_images()
 
-    def allows(self, rule: str, credentials: Caller, target: Mapping[str, str | None]) -> bool:
-        return False
-
     async def close(self) -> None:
         """Nothing is open."""
 
@@ -95,8 +90,9 @@ def _no_images() -> ServiceUnavailable:
 
 def make_services(settings: GatewayProcessSettings, db: Database, kubernetes: Kubernetes) -> Services:
     """The handlers' world, from the settings. `db` and `kubernetes` may still be closed."""
-    nobody = _NoBackEnd()
-    return Services(settings, db, Cluster(kubernetes), policy=nobody, identity=nobody, images=nobody)
+    nobody, cluster = _NoBackEnd(), Cluster(kubernetes)
+    identity = make_identity(settings.identity, db, cluster)
+    return Services(settings, db, cluster, policy=Enforcer(settings.gateway.policy_file), identity=identity, images=nobody)
 
 
 def _answer(failures: dict[str, str]) -> Answer:
@@ -128,23 +124,7 @@ async def run(settings: GatewayProcessSettings, health: Health, stop: asyncio.Ev
         await db.require_schema()
 
     await wait_for("database", open_database, (DatabaseUnavailable,), stop)
-    own = settings.gateway
-    config = uvicorn.Config(
-        create_app(services, health),
-        host=own.host,
-        port=own.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
-    # The process has its own signal handlers; uvicorn's would end it without closing anything else.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-    serving = asyncio.create_task(server.serve())
-    log.info("gateway.listening", host=own.host, port=own.port)
-    await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    await serving
+    await GatewayServer(create_app(services, health), settings.gateway).serve_until(stop)
     await services.identity.close()
     await services.images.close()
     await kubernetes.close()

@@ -10,6 +10,9 @@ from pydantic import Field, StringConstraints
 from cairn_crds.base import Column, LongText, Model, Resource, ResourceKind, Rule, Scope, Text
 from cairn_crds.flavor import AGE_COLUMN, READY_COLUMN, MirrorStatus
 
+PROJECT_LABEL = "compute.cairn.dev/project"
+"""On a project's namespace: the name of the Project."""
+
 Limit = Annotated[int, Field(ge=-1, le=2**31 - 1)]
 
 
@@ -130,3 +133,8 @@ class Project(Resource):
     def namespace(self) -> str:
         """The namespace of the project's resources."""
         return self.spec.namespace or self.metadata.name
+
+    @property
+    def namespace_labels(self) -> dict[str, str]:
+        """What a namespace that was made for the project is marked with: it goes with the project."""
+        return {"app.kubernetes.io/managed-by": "cairn", PROJECT_LABEL: self.metadata.name}

@@ -72,7 +72,7 @@ async def upsert_project(db: Database, name: str, spec: ProjectSpec, *, uid: str
         row = conn.execute(sa.select(projects).where(projects.c.name == name).with_for_update()).first()
         given = row.id if row is not None and row.removed_at is None else None
         limits = quota_limits.of_spec(conn, spec.quotas)
-        counted = {f"{name}_limit": limits[name] for name in quota_limits.IN_ROW}
+        counted = {f"{field}_limit": limits[field] for field in quota_limits.IN_ROW}
         named = {**values, **counted, "id": given or new_id}
         _refuse_taken(conn, name, named)
         changed = mirroring.upsert(conn, projects, {"name": name}, named, unused)
@@ -83,8 +83,21 @@ async def upsert_project(db: Database, name: str, spec: ProjectSpec, *, uid: str
     return await db.run(transaction)
 
 
-def _refuse_taken(conn: sa.Connection, name: str, values: dict[str, Any]) -> None:
-    """Raises ProjectTaken. What only removed projects claim is taken from them."""
+async def refuse_taken(db: Database, spec: ProjectSpec, but: str = "") -> None:
+    """Raises ProjectTaken where a project other than `but` has the spec's id, or its name in its domain.
+
+    Asked before a resource is written; `upsert_project` decides.
+    """
+    values = {
+        "id": spec.id,
+        "domain_id": spec.domain or DEFAULT_DOMAIN,
+        "display_name": spec.display_name or but,
+    }
+    await db.read(lambda conn: _refuse_taken(conn, but, values, free=False))
+
+
+def _refuse_taken(conn: sa.Connection, name: str, values: dict[str, Any], *, free: bool = True) -> None:
+    """Raises ProjectTaken. What only removed projects claim is taken from them (`free`)."""
     column = projects.c
     same_id = column.id == values["id"]
     same_name = sa.and_(
@@ -97,6 +110,8 @@ def _refuse_taken(conn: sa.Connection, name: str, values: dict[str, Any]) -> Non
         if other.removed_at is None:
             field = "id" if other.id == values["id"] else "display_name"
             raise ProjectTaken("id" if field == "id" else "name", values[field], other.name)
+        if not free:
+            continue
         freed = {"id": None, "domain_id": None, "display_name": None}
         conn.execute(sa.update(projects).where(column.name == other.name), freed)
 
@@ -142,6 +157,12 @@ async def get_project(db: Database, name: str) -> ProjectRecord | None:
     """The project, unless it is removed."""
     row = await mirroring.one(db, projects, projects.c.name == name)
     return None if row is None else _project(row)
+
+
+async def namespace_of(db: Database, name: str) -> str | None:
+    """The namespace of that project, also when the project is removed already."""
+    statement = sa.select(projects.c.namespace).where(projects.c.name == name)
+    return await db.read(lambda conn: conn.scalar(statement))
 
 
 async def get_project_by_id(db: Database, project_id: str) -> ProjectRecord | None:

@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ssh": ("cairn_local.access:ssh", "ssh into an instance's guest"),
     "port-forward": ("cairn_local.access:port_forward", "a local port that leads to a guest's port"),
     "db": ("cairn_cli.database:main", "upgrade: bring the database schema up to date"),
+    "identity": (
+        "cairn_cli.identity:main",
+        "bootstrap: make the first administrator; rotate-keys: new keys for tokens",
+    ),
     "conductor": ("cairn_operator.conductor.app:main", "process: drives instances"),
     "scheduler": ("cairn_operator.scheduler.app:main", "process: chooses hosts"),
     "agent": ("cairn_agent.app:main", "process: runs the machines of a host"),

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from cairn_agent.settings import AgentProcessSettings
 from cairn_cli.database import DatabaseCommandSettings
+from cairn_cli.identity import IdentityCommandSettings
 from cairn_crds.generated import write_or_check
 from cairn_gateway.settings import GatewayProcessSettings
 from cairn_operator.conductor.settings import ConductorProcessSettings
@@ -29,6 +30,7 @@ PROCESSES: tuple[type[ProcessSettings], ...] = (
     AgentProcessSettings,
     GatewayProcessSettings,
     DatabaseCommandSettings,
+    IdentityCommandSettings,
 )
 LONGEST_DEFAULT = 60
 SIGNS: dict[type[Any], tuple[str, str]] = {

@@ -116,6 +116,8 @@ SECTIONS = frozenset(
         "libvirt",
         "fake",
         "gateway",
+        "identity",
+        "bootstrap",
     }
 )
 """The sections of all processes together."""

@@ -35,10 +35,10 @@ class Claim:
     domain_id: str | None = None
     system: bool = False
     application_credential_id: str | None = None
-    issued_at: datetime | None = None
+    generation: int | None = None
+    """The user's, when the token was issued or the password was checked."""
+    audit_id: str | None = None
     """None for a token that is only about to be issued."""
-    audit_ids: tuple[str, ...] = ()
-    """Its own, and that of the token it was made from."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,18 @@ def _stand(conn: sa.Connection, claim: Claim) -> Standing:
 
 
 def _refuse_revoked(conn: sa.Connection, claim: Claim) -> None:
-    if not claim.audit_ids:
+    if claim.audit_id is None:
         return
     revoked = revoked_tokens.c.audit_id
-    if conn.execute(sa.select(revoked).where(revoked.in_(claim.audit_ids))).first() is not None:
-        raise NotAuthentic("the token, or the one it was made from, is revoked")
+    if conn.execute(sa.select(revoked).where(revoked == claim.audit_id)).first() is not None:
+        raise NotAuthentic("the token is revoked")
 
 
 def _user(conn: sa.Connection, claim: Claim) -> tuple[User, Domain]:
     user = rows.first(conn, users, User, users.c.id == claim.user_id)
     if user is None or not user.enabled:
         raise NotAuthentic(f"user {claim.user_id} is unknown or disabled")
-    if claim.issued_at is not None and claim.issued_at < user.tokens_since:
+    if claim.generation is not None and claim.generation != user.generation:
         raise NotAuthentic(f"the tokens of user {user.id} were ended")
     return user, _enabled_domain(conn, user.domain_id)
 
@@ -158,6 +158,12 @@ async def find_scope(
         )
 
     return await db.read(query)
+
+
+async def find_domain(db: Database, name: str) -> str | None:
+    """The id of the domain of that name."""
+    statement = sa.select(domains.c.id).where(domains.c.name == name)
+    return await db.read(lambda conn: conn.scalar(statement))
 
 
 async def places_of(db: Database, user_id: str) -> tuple[list[ProjectRecord], list[Domain], bool]:

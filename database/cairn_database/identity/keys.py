@@ -44,15 +44,16 @@ async def rotate(db: Database, purpose: str, secret: str, keep: int) -> list[Key
     def transaction(conn: sa.Connection) -> list[Key]:
         found = _keys(conn, purpose)
         _insert(conn, purpose, found[0].number + 1 if found else 1, secret)
-        columns = identity_keys.c
-        for old in found[keep - 1 :]:
-            conn.execute(
-                sa.delete(identity_keys).where(columns.purpose == purpose, columns.number == old.number)
-            )
+        _keep_newest(conn, purpose, keep)
         revision.bump(conn)
         return _keys(conn, purpose)
 
     return await db.run(transaction)
+
+
+async def keep_newest(db: Database, purpose: str, keep: int) -> None:
+    """Drop all keys but the newest `keep`."""
+    await db.run(lambda conn: _keep_newest(conn, purpose, keep))
 
 
 async def rewrite_credentials(db: Database, blobs: dict[str, tuple[str, str]]) -> int:
@@ -73,6 +74,12 @@ def _keys(conn: sa.Connection, purpose: str) -> list[Key]:
     columns = identity_keys.c
     statement = sa.select(columns.number, columns.secret).where(columns.purpose == purpose)
     return [Key(row.number, row.secret) for row in conn.execute(statement.order_by(columns.number.desc()))]
+
+
+def _keep_newest(conn: sa.Connection, purpose: str, keep: int) -> None:
+    columns = identity_keys.c
+    for old in _keys(conn, purpose)[keep:]:
+        conn.execute(sa.delete(identity_keys).where(columns.purpose == purpose, columns.number == old.number))
 
 
 def _insert(conn: sa.Connection, purpose: str, number: int, secret: str) -> None:

@@ -30,8 +30,8 @@ class User:
     default_project_id: str | None
     password_hash: str | None = field(repr=False)
     """None: this user cannot sign in by password."""
-    tokens_since: datetime
-    """Tokens that were issued before do not count."""
+    generation: int
+    """Tokens of an earlier one do not count."""
     extra: dict[str, Any]
     """What else a client has said of the user."""
     created_at: datetime

@@ -65,13 +65,13 @@ users = Table(
     Column("email", _name()),
     Column("default_project_id", _id()),
     Column("password_hash", _name()),
-    _required("tokens_since", UtcDateTime()),
+    _required("generation", big_integer()),
     _required("extra", JsonText()),
     _required("created_at", UtcDateTime()),
     UniqueConstraint("domain_id", "name"),
     **OPTIONS,
 )
-"""`tokens_since`: tokens that were issued before do not count."""
+"""`generation` rises when all of the user's tokens are to end: each token names the one it was issued in."""
 
 user_groups = Table(
     "user_groups",

@@ -18,7 +18,6 @@ from cairn_database.identity.tables import (
     role_assignments,
     users,
 )
-from cairn_database.rows import now
 
 
 async def create_user(db: Database, user: User) -> User:
@@ -39,8 +38,10 @@ async def get_user(db: Database, user_id: str) -> User:
     return await db.read(lambda conn: require_user(conn, user_id))
 
 
-def require_user(conn: sa.Connection, user_id: str) -> User:
-    """Raises IdentityNotFound."""
+def require_user(conn: sa.Connection, user_id: str, *, lock: bool = False) -> User:
+    """Raises IdentityNotFound. `lock`: nobody else changes it before this transaction ends."""
+    if lock:
+        conn.execute(sa.select(users.c.id).where(users.c.id == user_id).with_for_update())
     return rows.require(conn, users, User, "user", user_id)
 
 
@@ -96,13 +97,13 @@ async def update_user(db: Database, user_id: str, changes: dict[str, Any]) -> Us
     """
 
     def transaction(conn: sa.Connection) -> User:
-        user = require_user(conn, user_id)
+        user = require_user(conn, user_id, lock=True)
         if "name" in changes:
             rows.refuse_taken(
                 conn, users, "user", changes["name"], users.c.domain_id == user.domain_id, but=user_id
             )
         ends_tokens = "password_hash" in changes or changes.get("enabled") is False
-        values = {**changes, "tokens_since": now()} if ends_tokens else changes
+        values = {**changes, "generation": user.generation + 1} if ends_tokens else changes
         rows.update(conn, users, user_id, values)
         revision.bump(conn)
         return require_user(conn, user_id)

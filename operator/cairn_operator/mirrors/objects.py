@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from cairn_runtime.ensure import ensure
@@ -29,11 +31,14 @@ async def ensure_namespace(kubernetes: Kubernetes, name: str, labels: dict[str, 
             return
 
 
-async def remove_namespace(kubernetes: Kubernetes, name: str) -> None:
-    """Only one that Cairn made; somebody else's stays."""
+async def remove_namespace(
+    kubernetes: Kubernetes, name: str, labels: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Only one that Cairn made (for what `labels` say); somebody else's stays."""
     try:
         found = await kubernetes.request("GET", f"/api/v1/namespaces/{name}")
-        if found["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by") == "cairn":
+        marks = found["metadata"].get("labels", {})
+        if all(marks.get(key) == value for key, value in {**MANAGED, **labels}.items()):
             await kubernetes.request("DELETE", f"/api/v1/namespaces/{name}")
     except NotFound:
         return

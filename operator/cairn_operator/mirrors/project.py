@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from cairn_crds import Project
-from cairn_crds.project import MemberRole
-from cairn_database import tenants
+from cairn_crds.project import PROJECT_LABEL, MemberRole
+from cairn_database import ProjectTaken, tenants
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 from cairn_operator.mirrors.objects import RBAC, binding, ensure_managed, ensure_namespace, remove_namespace
 from cairn_operator.mirrors.plain import immutable
-from cairn_runtime.kubernetes import NotFound
-
-LABEL = "compute.cairn.dev/project"
 
 
 async def take_in_project(context: MirrorContext, project: Project) -> Mirrored:
@@ -26,7 +23,11 @@ async def take_in_project(context: MirrorContext, project: Project) -> Mirrored:
     recorded = await tenants.get_project(context.db, name)
     if recorded is not None and recorded.namespace != namespace:
         return immutable("spec.namespace", recorded.namespace)
-    await ensure_namespace(context.kubernetes, namespace, {LABEL: name})
+    try:
+        await tenants.refuse_taken(context.db, project.spec, but=name)
+    except ProjectTaken as error:
+        return Mirrored(False, "NameTaken", str(error))
+    await ensure_namespace(context.kubernetes, namespace, {PROJECT_LABEL: name})
     for role in MemberRole:
         subjects = [
             {"apiGroup": "rbac.authorization.k8s.io", "kind": str(member.kind), "name": member.name}
@@ -35,17 +36,16 @@ async def take_in_project(context: MirrorContext, project: Project) -> Mirrored:
         ]
         body = binding(f"cairn-project-{role}", "ClusterRole", f"cairn-project-{role}", subjects)
         await ensure_managed(context.kubernetes, f"{RBAC}/namespaces/{namespace}/rolebindings", body)
-    await tenants.upsert_project(context.db, name, project.spec)
+    try:
+        await tenants.upsert_project(context.db, name, project.spec, uid=project.metadata.uid)
+    except ProjectTaken as error:
+        return Mirrored(False, "NameTaken", str(error))
     return Mirrored(fields={"namespace": namespace})
 
 
 async def remove_project(context: MirrorContext, _namespace: str, name: str) -> None:
     """Row, then namespace. Raises StillInUse while it has instances."""
-    record = await tenants.get_project(context.db, name)
-    if record is None:
-        return
+    # One that never got a row (its name was taken) may have got a namespace all the same.
+    namespace = await tenants.namespace_of(context.db, name) or name
     await tenants.remove_project(context.db, name)
-    try:
-        await remove_namespace(context.kubernetes, record.namespace)
-    except NotFound:
-        return
+    await remove_namespace(context.kubernetes, namespace, {PROJECT_LABEL: name})

@@ -117,7 +117,7 @@ def _people() -> None:
         _name("email", nullable=True),
         _id("default_project_id", nullable=True),
         _name("password_hash", nullable=True),
-        _moment("tokens_since"),
+        sa.Column("generation", big_integer(), nullable=False),
         _text("extra"),
         _moment("created_at"),
         _key("users", "id"),

@@ -1,0 +1,8 @@
+"""All routes of the Identity API. Each module of this folder has its own; this is their sum."""
+
+from __future__ import annotations
+
+from cairn_gateway.http.routes import Route
+from cairn_gateway.identity import auth, versions
+
+ROUTES: tuple[Route, ...] = (*versions.ROUTES, *auth.ROUTES)
