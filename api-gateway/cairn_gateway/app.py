@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import structlog
 
@@ -12,16 +10,18 @@ from cairn_database import Database, DatabaseUnavailable
 from cairn_gateway.cluster import Cluster
 from cairn_gateway.http.api import Api
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.faults import ServiceUnavailable, nova_style
+from cairn_gateway.http.faults import nova_style
 from cairn_gateway.http.gateway import Gateway
 from cairn_gateway.http.routes import Route, RouteTable
 from cairn_gateway.http.server import GatewayServer
 from cairn_gateway.identity.api import identity_api
 from cairn_gateway.identity.backend import make_identity
+from cairn_gateway.image.api import image_api
+from cairn_gateway.image.backend import make_images
 from cairn_gateway.nova.api import compute_api
 from cairn_gateway.nova.routes import ROUTES
 from cairn_gateway.policy.enforcer import Enforcer
-from cairn_gateway.services import ImageToBoot, Services
+from cairn_gateway.services import Services
 from cairn_gateway.settings import GatewayProcessSettings
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import Kubernetes
@@ -37,7 +37,11 @@ def main(arguments: list[str]) -> int:
 
 def create_app(services: Services, health: Health) -> Gateway:
     """The ASGI application: each API below its prefix."""
-    return Gateway(services, [compute_api(services, ROUTES), identity_api(services)], fallback=_front(health))
+    return Gateway(
+        services,
+        [compute_api(services, ROUTES), identity_api(services), image_api(services)],
+        fallback=_front(health),
+    )
 
 
 def _front(health: Health) -> Api:
@@ -56,43 +60,18 @@ def _front(health: Health) -> Api:
     return Api("front", "", RouteTable(routes), style=nova_style, authenticate=nobody)
 
 
-class _NoBackEnd:
-    """Stands where a back end is not part of this version yet: whatever needs it is refused."""
-
-    async def open(self) -> None:
-        """Nothing goes on."""
-
-    async def find(self, call: Call, image_id: str) -> ImageToBoot | None:
-        raise _no_images()
-
-    async def show_legacy(self, call: Call, image_id: str) -> dict[str, Any] | None:
-        raise _no_images()
-
-    async def list_legacy(self, call: Call, filters: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
-        raise _no_images()
-        yield {}
-
-    async def change_properties(
-        self, call: Call, image_id: str, changes: Mapping[str, str | None]
-    ) -> dict[str, Any] | None:
-        raise _no_images()
-
-    async def delete(self, call: Call, image_id: str) -> bool:
-        raise _no_images()
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-def _no_images() -> ServiceUnavailable:
-    return ServiceUnavailable("No image back end is part of this version of Cairn yet.")
-
-
 def make_services(settings: GatewayProcessSettings, db: Database, kubernetes: Kubernetes) -> Services:
     """The handlers' world, from the settings. `db` and `kubernetes` may still be closed."""
-    nobody, cluster = _NoBackEnd(), Cluster(kubernetes)
+    cluster = Cluster(kubernetes)
     identity = make_identity(settings.identity, db, cluster)
-    return Services(settings, db, cluster, policy=Enforcer(settings.gateway.policy_file), identity=identity, images=nobody)
+    return Services(
+        settings,
+        db,
+        cluster,
+        policy=Enforcer(settings.gateway.policy_file),
+        identity=identity,
+        images=make_images(settings, db, cluster),
+    )
 
 
 def _answer(failures: dict[str, str]) -> Answer:
@@ -124,6 +103,7 @@ async def run(settings: GatewayProcessSettings, health: Health, stop: asyncio.Ev
         await db.require_schema()
 
     await wait_for("database", open_database, (DatabaseUnavailable,), stop)
+    await services.images.open()
     await GatewayServer(create_app(services, health), settings.gateway).serve_until(stop)
     await services.identity.close()
     await services.images.close()

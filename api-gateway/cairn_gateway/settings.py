@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from cairn_gateway.identity.settings import IdentitySettings
+from cairn_gateway.image.settings import ImageSettings
 from cairn_runtime.settings import DatabaseSettings, ProcessSettings, Section
 
 
@@ -57,3 +58,4 @@ class GatewayProcessSettings(ProcessSettings):
     database: DatabaseSettings = DatabaseSettings()
     gateway: GatewaySettings = GatewaySettings()
     identity: IdentitySettings = IdentitySettings()
+    images: ImageSettings = ImageSettings()

@@ -116,6 +116,7 @@ SECTIONS = frozenset(
         "libvirt",
         "fake",
         "gateway",
+        "images",
         "identity",
         "bootstrap",
     }

@@ -42,7 +42,11 @@ def _take_in(conn: sa.Connection, image: Image) -> Taken:
         assert record is not None  # noqa: S101 - its row was read in this transaction
         _update(conn, record, image)
         return Taken.ID_CHANGED if spec.id not in (None, record.id) else Taken.IN
-    known = conn.execute(sa.select(images.c.removed_at).where(images.c.id == image.image_id)).first()
+    known = conn.execute(
+        sa.select(images.c.removed_at, images.c.blob).where(images.c.id == image.image_id)
+    ).first()
+    if known is not None and known.removed_at is not None and known.blob is not None:
+        return Taken.GONE  # its data went with it
     record = None if known is None or known.removed_at is not None else rows.lock(conn, image.image_id)
     if record is not None and record.resource != metadata.name:
         return Taken.ID_TAKEN
@@ -90,6 +94,9 @@ def _update(conn: sa.Connection, record: ImageRecord, image: Image) -> None:
     if same and metadata.generation < record.generation:
         return
     values = _columns(image)
+    # Older API servers take no empty strings, so the resource leaves empty properties out.
+    empty = {name: value for name, value in record.properties.items() if not value}
+    values["properties"] = {**empty, **values["properties"]}
     if record.name is None and spec.display_name is None:
         values["name"] = None
     if record.blob is None:

@@ -43,6 +43,8 @@ class Visibility(enum.StrEnum):
         return ImageVisibility(self.value.capitalize())
 
 
+NO_DATA = "0" * 64
+"""Stands for the checksum of an image that has no data, and so no resource."""
 WITH_DATA = frozenset({ImageStatus.ACTIVE, ImageStatus.DEACTIVATED})
 
 
@@ -114,7 +116,7 @@ def spec_of(record: ImageRecord, url: str, projects: Iterable[str]) -> ImageSpec
         id=record.id,
         display_name=record.name or None,
         url=url,
-        sha256=record.sha256 or "",
+        sha256=record.sha256 or NO_DATA,
         size=record.size,
         disk_format=DiskFormat(record.disk_format or DiskFormat.RAW),
         container_format=record.container_format,

@@ -98,7 +98,8 @@ async def name_resource(db: Database, image_id: str, resource: str) -> bool:
         holder = conn.scalar(sa.select(images.c.id).where(images.c.resource == resource))
         if holder is not None and holder != image_id:
             return False
-        rows.write(conn, image_id, resource=resource)
+        if rows.lock(conn, image_id) is not None:
+            rows.write(conn, image_id, resource=resource)
         return True
 
     return await db.run(transaction)
