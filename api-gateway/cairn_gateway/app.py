@@ -18,7 +18,8 @@ from cairn_gateway.identity.api import identity_api
 from cairn_gateway.identity.backend import make_identity
 from cairn_gateway.image.api import image_api
 from cairn_gateway.image.backend import make_images
-from cairn_gateway.nova.api import compute_api
+from cairn_gateway.nova import versions
+from cairn_gateway.nova.api import compute_apis
 from cairn_gateway.nova.routes import ROUTES
 from cairn_gateway.policy.enforcer import Enforcer
 from cairn_gateway.services import Services
@@ -39,7 +40,7 @@ def create_app(services: Services, health: Health) -> Gateway:
     """The ASGI application: each API below its prefix."""
     return Gateway(
         services,
-        [compute_api(services, ROUTES), identity_api(services), image_api(services)],
+        [*compute_apis(services, ROUTES), identity_api(services), image_api(services)],
         fallback=_front(health),
     )
 
@@ -56,7 +57,11 @@ def _front(health: Health) -> Api:
     async def nobody(_call: Call) -> None:
         """Nothing here needs a token."""
 
-    routes = [Route("GET", "/healthz", healthz, rule=None), Route("GET", "/readyz", readyz, rule=None)]
+    routes = [
+        *versions.ROOT,
+        Route("GET", "/healthz", healthz, rule=None),
+        Route("GET", "/readyz", readyz, rule=None),
+    ]
     return Api("front", "", RouteTable(routes), style=nova_style, authenticate=nobody)
 
 

@@ -8,6 +8,7 @@ from cairn_gateway.nova import (
     audit_log,
     availability_zones,
     baremetal_nodes,
+    extensions,
     external_events,
     flavor_access,
     flavor_extra_specs,
@@ -18,12 +19,15 @@ from cairn_gateway.nova import (
     migrations,
     removed,
     services,
+    versions,
     volumes,
 )
 from cairn_gateway.nova.servers import actions, history, ips, labels, later, parts_of, show
 from cairn_gateway.nova.servers import create as create_server
 
 ROUTES: tuple[Route, ...] = (
+    *versions.ROUTES,
+    *extensions.ROUTES,
     *flavors.ROUTES,
     *flavor_access.ROUTES,
     *flavor_extra_specs.ROUTES,
