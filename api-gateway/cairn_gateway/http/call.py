@@ -141,7 +141,7 @@ class Call:
         limit = self.max_body if limit is None else limit
         declared = self.headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > limit:
-            raise BodyTooLarge(f"The request body is larger than the {limit} bytes that are accepted.")
+            raise _too_large(limit)
         size = 0
         started = asyncio.get_running_loop().time()
         while True:
@@ -151,7 +151,7 @@ class Call:
             piece = message.get("body", b"")
             size += len(piece)
             if size > limit:
-                raise BodyTooLarge(f"The request body is larger than the {limit} bytes that are accepted.")
+                raise _too_large(limit)
             if piece:
                 yield piece
             if not message.get("more_body", False):
@@ -199,6 +199,12 @@ class Call:
         if b"\\u0000" in raw and _has_nul(value):
             raise BadRequest("Malformed request body: no text may have a NUL character.")
         return value
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    """The rest of the body is not read: the connection ends with the answer."""
+    message = f"The request body is larger than the {limit} bytes that are accepted."
+    return BodyTooLarge(message, headers={"Connection": "close"})
 
 
 def _depth(value: Any) -> int:

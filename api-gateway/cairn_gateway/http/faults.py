@@ -71,7 +71,12 @@ class NotAcceptable(Fault):
 
 
 class RequestTimeout(Fault):
+    """The client has not sent the rest; the connection ends with the answer."""
+
     status = 408
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Connection": "close"})
 
 
 class Conflict(Fault):

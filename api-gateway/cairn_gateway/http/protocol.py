@@ -242,6 +242,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _check_head(self) -> None:
         hosts = [value for name, value in self.headers if name == b"host"]
         version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            raise self._wrong(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if len(hosts) > 1 or (version == "1.1" and not hosts):
             raise self._wrong(400, "The request must have one Host header.")
         if hosts and not HOST.fullmatch(hosts[0]):
