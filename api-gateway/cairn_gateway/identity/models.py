@@ -23,7 +23,8 @@ def _secret(value: Any) -> Any:
     return value
 
 
-Secret = Annotated[str, BeforeValidator(_secret), Field(repr=False)]
+Secret = Annotated[str, BeforeValidator(_secret)]
+"""Fields of it are `= Field(repr=False)`."""
 
 
 class IdentityModel(BaseModel):
@@ -51,7 +52,7 @@ class UserRef(IdentityModel):
 
 
 class PasswordUser(UserRef):
-    password: Secret
+    password: Secret = Field(repr=False)
 
 
 class PasswordMethod(IdentityModel):
@@ -59,14 +60,14 @@ class PasswordMethod(IdentityModel):
 
 
 class TokenMethod(IdentityModel):
-    id: Secret
+    id: Secret = Field(repr=False)
 
 
 class ApplicationCredentialMethod(IdentityModel):
     id: Id | None = None
     name: Label | None = None
     user: UserRef | None = None
-    secret: Secret
+    secret: Secret = Field(repr=False)
 
 
 class Methods(IdentityModel):
@@ -107,3 +108,124 @@ class AuthRequest(IdentityModel):
     """`POST /v3/auth/tokens`."""
 
     auth: Auth
+
+
+# --- people, places, roles -------------------------------------------------------------------------------
+
+
+class NewUser(IdentityModel):
+    """`{"user": …}` of a POST; other fields are kept and shown as they are (Keystone's `extra`)."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", frozen=True)
+
+    name: Label
+    domain_id: Id | None = None
+    password: Secret | None = Field(None, repr=False)
+    enabled: Boolean = True
+    description: Description | None = None
+    email: Annotated[str, StringConstraints(max_length=255)] | None = None
+    default_project_id: Id | None = None
+    options: dict[str, Any] = {}
+
+
+class UserChanges(NewUser):
+    name: Label = ""
+
+
+class UserCreate(IdentityModel):
+    user: NewUser
+
+
+class UserUpdate(IdentityModel):
+    user: UserChanges
+
+
+class PasswordChange(IdentityModel):
+    original_password: Secret = Field(repr=False)
+    password: Secret = Field(repr=False)
+
+
+class UserPassword(IdentityModel):
+    """`POST /v3/users/{id}/password`."""
+
+    user: PasswordChange
+
+
+class NewGroup(IdentityModel):
+    name: Label
+    domain_id: Id | None = None
+    description: Description | None = None
+
+
+class GroupChanges(NewGroup):
+    name: Label = ""
+
+
+class GroupCreate(IdentityModel):
+    group: NewGroup
+
+
+class GroupUpdate(IdentityModel):
+    group: GroupChanges
+
+
+class NewDomain(IdentityModel):
+    name: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+    description: Description | None = None
+    enabled: Boolean = True
+    options: dict[str, Any] = {}
+    explicit_domain_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+
+class DomainChanges(NewDomain):
+    name: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)] = ""
+
+
+class DomainCreate(IdentityModel):
+    domain: NewDomain
+
+
+class DomainUpdate(IdentityModel):
+    domain: DomainChanges
+
+
+class NewProject(IdentityModel):
+    name: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
+    domain_id: Id | None = None
+    parent_id: Id | None = None
+    is_domain: Boolean = False
+    description: Annotated[str, StringConstraints(strict=True, max_length=1024)] | None = None
+    enabled: Boolean = True
+    tags: list[Any] = []
+    options: dict[str, Any] = {}
+
+
+class ProjectChanges(NewProject):
+    name: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)] = ""
+
+
+class ProjectCreate(IdentityModel):
+    project: NewProject
+
+
+class ProjectUpdate(IdentityModel):
+    project: ProjectChanges
+
+
+class NewRole(IdentityModel):
+    name: Label
+    description: Description | None = None
+    domain_id: Id | None = None
+    options: dict[str, Any] = {}
+
+
+class RoleChanges(NewRole):
+    name: Label = ""
+
+
+class RoleCreate(IdentityModel):
+    role: NewRole
+
+
+class RoleUpdate(IdentityModel):
+    role: RoleChanges

@@ -3,6 +3,28 @@
 from __future__ import annotations
 
 from cairn_gateway.http.routes import Route
-from cairn_gateway.identity import auth, versions
+from cairn_gateway.identity import (
+    auth,
+    domains,
+    grants,
+    groups,
+    projects,
+    role_assignments,
+    roles,
+    services,
+    users,
+    versions,
+)
 
-ROUTES: tuple[Route, ...] = (*versions.ROUTES, *auth.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *versions.ROUTES,
+    *auth.ROUTES,
+    *users.ROUTES,
+    *groups.ROUTES,
+    *projects.ROUTES,
+    *domains.ROUTES,
+    *roles.ROUTES,
+    *grants.ROUTES,
+    *role_assignments.ROUTES,
+    *services.ROUTES,
+)
