@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from cairn_crds.project import ProjectSpec
+from cairn_database import server_groups as server_groups_of
 from cairn_database.engine import Database, RunAgain
 from cairn_database.errors import ProjectDisabled, ProjectNotFound, QuotaExceeded, ServerGroupNotFound
-from cairn_database.quota_limits import UNLIMITED, own_of_user
+from cairn_database.quota_limits import UNLIMITED, of_spec, own_of_user
 from cairn_database.rows import live
 from cairn_database.tables import instances, projects, server_groups
 
@@ -107,6 +109,29 @@ async def report(db: Database, project: str) -> QuotaReport:
         return QuotaReport(
             **{name: QuotaUsage(values[f"{name}_limit"], values[f"{name}_used"]) for name in RESOURCES}
         )
+
+    return await db.read(query)
+
+
+async def usages(db: Database, project: str, user_id: str | None = None) -> dict[str, QuotaUsage]:
+    """Every limit of the project, or of a user in it, and what is used of it. Raises ProjectNotFound.
+
+    What is counted by something else than projects (key pairs, members of one group) has 0 in use, as Nova
+    shows it.
+    """
+
+    def query(conn: sa.Connection) -> dict[str, QuotaUsage]:
+        row = conn.execute(_PROJECT, {"project": project}).one_or_none()
+        if row is None or row.removed_at is not None:
+            raise ProjectNotFound(project)
+        limits = of_spec(conn, ProjectSpec.model_validate(row.spec).quotas)
+        if user_id is None:
+            used = {name: int(row._mapping[f"{name}_used"]) for name in RESOURCES}
+        else:
+            limits |= own_of_user(conn, project, user_id)
+            used = usage_of_user(conn, project, user_id)
+        used["server_groups"] = server_groups_of.count_in(conn, row.namespace, user_id)
+        return {name: QuotaUsage(limit, used.get(name, 0)) for name, limit in limits.items()}
 
     return await db.read(query)
 

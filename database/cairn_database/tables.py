@@ -114,6 +114,7 @@ instances = Table(
     Index("ix_instances_host", "host", "deleted"),
     Index("ix_instances_project", "project", "deleted", "created_at", "id"),
     Index("ix_instances_project_updated_at", "project", "updated_at"),
+    Index("ix_instances_project_terminated_at", "project", "terminated_at", "id"),
     Index("ix_instances_project_user_id", "project", "user_id", "deleted"),
     Index("ix_instances_created_at", "deleted", "created_at", "id"),
     Index("ix_instances_updated_at", "updated_at"),

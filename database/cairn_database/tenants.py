@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from cairn_crds.project import ProjectSpec
-from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
 from cairn_database import mirroring, quota_limits
 from cairn_database.engine import Database
 from cairn_database.errors import ProjectTaken
@@ -17,7 +16,32 @@ from cairn_database.identity import revision
 from cairn_database.identity.records import DEFAULT_DOMAIN
 from cairn_database.identity.tables import application_credentials, credentials, role_assignments, users
 from cairn_database.rows import live
-from cairn_database.tables import instances, projects, server_groups
+from cairn_database.server_groups import (
+    ServerGroupRecord,
+    get_server_group,
+    list_server_groups,
+    remove_server_group,
+    upsert_server_group,
+)
+from cairn_database.tables import instances, projects
+
+__all__ = [
+    "ProjectRecord",
+    "ServerGroupRecord",
+    "count_instances",
+    "find_by_id",
+    "get_project",
+    "get_project_by_id",
+    "get_server_group",
+    "list_projects",
+    "list_server_groups",
+    "project_ids_of_domain",
+    "project_of_namespace",
+    "remove_project",
+    "remove_server_group",
+    "upsert_project",
+    "upsert_server_group",
+]
 
 
 @dataclass(frozen=True)
@@ -34,19 +58,6 @@ class ProjectRecord:
     display_name: str
     """Its name in the OpenStack APIs, unique in its domain."""
     domain_id: str
-
-
-@dataclass(frozen=True)
-class ServerGroupRecord:
-    """A server group, and the id that instances refer to it by."""
-
-    id: str
-    namespace: str
-    name: str
-    policy: GroupPolicy
-    max_per_host: int
-    """With anti-affinity; 1 when the resource does not say."""
-    members: int
 
 
 # --- projects --------------------------------------------------------------------------------------------
@@ -215,58 +226,4 @@ def _project(row: Any) -> ProjectRecord:
         row.id or row.name,
         row.display_name or row.name,
         row.domain_id or DEFAULT_DOMAIN,
-    )
-
-
-# --- server groups ---------------------------------------------------------------------------------------
-
-
-async def upsert_server_group(
-    db: Database, namespace: str, name: str, spec: ServerGroupSpec, *, group_id: str
-) -> ServerGroupRecord:
-    """Take the group in under `group_id` (the resource's uid), or under the id that it already has in SQL.
-
-    One that was removed and made anew under the same name is a new group: it gets `group_id`.
-    """
-    key = {"namespace": namespace, "name": name}
-    values = {"policy": spec.policy.value, "max_per_host": spec.max_server_per_host}
-
-    def transaction(conn: sa.Connection) -> ServerGroupRecord:
-        conn.execute(
-            sa.delete(server_groups).where(
-                mirroring.key_matches(server_groups, key),
-                server_groups.c.removed_at.is_not(None),
-                server_groups.c.id != group_id,
-            )
-        )
-        mirroring.upsert(conn, server_groups, key, values, {"id": group_id, "generation": 0, "members": 0})
-        return _group(
-            conn.execute(sa.select(server_groups).where(mirroring.key_matches(server_groups, key))).one()
-        )
-
-    return await db.run(transaction)
-
-
-async def remove_server_group(db: Database, namespace: str, name: str) -> None:
-    """Let go of it; its members live on (as in Nova)."""
-    await db.run(lambda conn: mirroring.remove(conn, server_groups, {"namespace": namespace, "name": name}))
-
-
-async def get_server_group(db: Database, namespace: str, name: str) -> ServerGroupRecord | None:
-    """The group of that name, unless it is removed."""
-    row = await mirroring.one(
-        db, server_groups, server_groups.c.namespace == namespace, server_groups.c.name == name
-    )
-    return None if row is None else _group(row)
-
-
-async def list_server_groups(db: Database, namespace: str | None = None) -> list[ServerGroupRecord]:
-    """The groups that are not removed, of one namespace or of all."""
-    conditions = () if namespace is None else (server_groups.c.namespace == namespace,)
-    return [_group(row) for row in await mirroring.select(db, server_groups, *conditions)]
-
-
-def _group(row: Any) -> ServerGroupRecord:
-    return ServerGroupRecord(
-        row.id, row.namespace, row.name, GroupPolicy(row.policy), row.max_per_host or 1, row.members
     )

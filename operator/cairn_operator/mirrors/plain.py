@@ -53,11 +53,20 @@ async def take_in_server_group(context: MirrorContext, group: ServerGroup) -> Mi
         return Mirrored(False, "Invalid", "maxServerPerHost goes with the anti-affinity policy.")
     metadata = group.metadata
     recorded = await tenants.get_server_group(context.db, metadata.namespace or "", metadata.name)
-    if recorded is not None and recorded.id == metadata.uid and recorded.policy is not group.spec.policy:
+    group_id = group.spec.id or metadata.uid
+    if recorded is not None and recorded.id == group_id and recorded.policy is not group.spec.policy:
         return immutable("spec.policy", recorded.policy)
-    await tenants.upsert_server_group(
-        context.db, metadata.namespace or "", metadata.name, group.spec, group_id=metadata.uid
-    )
+    try:
+        await tenants.upsert_server_group(
+            context.db,
+            metadata.namespace or "",
+            metadata.name,
+            group.spec,
+            group_id=metadata.uid,
+            uid=metadata.uid,
+        )
+    except IdTaken as error:
+        return Mirrored(False, "IdTaken", str(error))
     return Mirrored()
 
 

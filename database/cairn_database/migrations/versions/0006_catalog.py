@@ -30,6 +30,9 @@ def upgrade() -> None:
     _key_pairs()
     _server_groups()
     _quotas()
+    op.create_index(
+        "ix_instances_project_terminated_at", "instances", ["project", "terminated_at", "id"], unique=False
+    )
     _aggregates()
     _compute_nodes()
 
