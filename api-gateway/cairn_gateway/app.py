@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from cairn_database import Database, DatabaseUnavailable
 from cairn_gateway.cluster import Cluster
+from cairn_gateway.described import describe
 from cairn_gateway.http.api import Api
 from cairn_gateway.http.call import Answer, Call
+from cairn_gateway.http.documentation import document_route, page_routes
 from cairn_gateway.http.faults import nova_style
 from cairn_gateway.http.gateway import Gateway
+from cairn_gateway.http.openapi import Described
 from cairn_gateway.http.routes import Route, RouteTable
 from cairn_gateway.http.server import GatewayServer
 from cairn_gateway.identity.api import identity_api
 from cairn_gateway.identity.backend import make_identity
 from cairn_gateway.image.api import image_api
 from cairn_gateway.image.backend import make_images
+from cairn_gateway.network.api import network_api
 from cairn_gateway.nova import versions
 from cairn_gateway.nova.api import compute_apis
 from cairn_gateway.nova.routes import ROUTES
@@ -38,14 +43,19 @@ def main(arguments: list[str]) -> int:
 
 def create_app(services: Services, health: Health) -> Gateway:
     """The ASGI application: each API below its prefix."""
-    return Gateway(
-        services,
-        [*compute_apis(services, ROUTES), identity_api(services), image_api(services)],
-        fallback=_front(health),
-    )
+    apis = [
+        *compute_apis(services, ROUTES),
+        identity_api(services),
+        image_api(services),
+        network_api(services),
+    ]
+    described = describe(apis)
+    for one in described:
+        one.api.routes.add(document_route(one))
+    return Gateway(services, apis, fallback=_front(health, described))
 
 
-def _front(health: Health) -> Api:
+def _front(health: Health, described: Sequence[Described]) -> Api:
     """What is outside of every API."""
 
     async def healthz(_call: Call) -> Answer:
@@ -59,6 +69,7 @@ def _front(health: Health) -> Api:
 
     routes = [
         *versions.ROOT,
+        *page_routes(described),
         Route("GET", "/healthz", healthz, rule=None),
         Route("GET", "/readyz", readyz, rule=None),
     ]

@@ -97,6 +97,10 @@ class Api:
         message = "Unexpected API Error. The log of the gateway has the details under this request id."
         return Answer(self._style(500, "Internal Server Error", message)), 500
 
+    def error_body(self, status: int, title: str, message: str) -> Any:
+        """A refusal in this API's style."""
+        return self._style(status, title, message)
+
     def _fault(self, fault: Fault, message: str) -> Answer:
         return Answer(self._style(fault.status, fault.title, message), headers=fault.headers)
 

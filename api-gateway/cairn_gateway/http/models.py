@@ -19,11 +19,13 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetJsonSchemaHandler,
     StringConstraints,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from cairn_gateway.http.faults import BadRequest
 
@@ -38,12 +40,22 @@ class Since:
 
     version: Any
 
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "x-cairn-since": str(self.version)}
+
 
 @dataclass(frozen=True)
 class Until:
     """The last version that has the field."""
 
     version: Any
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "x-cairn-until": str(self.version)}
 
 
 class RequestModel(BaseModel):

@@ -113,12 +113,13 @@ class RouteTable:
         self._root = _Node()
         self._actions: dict[str, dict[str, list[Route]]] = {}
         for route in routes:
-            self._add(route)
+            self.add(route)
 
     def __iter__(self) -> Iterator[Route]:
         return iter(self._routes)
 
-    def _add(self, route: Route) -> None:
+    def add(self, route: Route) -> None:
+        """One more."""
         self._routes.append(route)
         if route.action is not None:
             actions = self._actions.setdefault(route.path, {})
