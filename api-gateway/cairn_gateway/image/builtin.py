@@ -134,7 +134,7 @@ class BuiltinImages:
                 after = replace(after, owner=await changing.key_of_project(self.db, after.owner))
             with _refusals(record):
                 await self.resources.rewrite(record, after)
-            changed = await changing.change(self.db, record.id, lambda now: _only_in_sql(now, decide(now)))
+            changed = await changing.change(self.db, record.id, lambda now: _only_in_sql(now, record, after))
         else:
             changed = await changing.change(self.db, record.id, decide)
         if changed is None:
@@ -300,9 +300,10 @@ def _refusals(record: ImageRecord) -> Any:
         raise BadRequest(f"The image's resource cannot say that: {error}.") from error
 
 
-def _only_in_sql(now: ImageRecord, wanted: ImageRecord) -> ImageRecord:
-    """Of a change to an image that has a resource, what the resource does not hold."""
+def _only_in_sql(now: ImageRecord, before: ImageRecord, after: ImageRecord) -> ImageRecord:
+    """Of a change from `before` to `after`, what a resource does not hold, made to what is there `now`."""
+    tags = (set(now.tags) | set(after.tags)) - (set(before.tags) - set(after.tags))
     kept = {name: value for name, value in now.properties.items() if value}
-    empty = {name: value for name, value in wanted.properties.items() if not value}
-    name = None if wanted.name is None else now.name
-    return replace(now, tags=wanted.tags, name=name, properties={**kept, **empty})
+    empty = {name: value for name, value in after.properties.items() if not value}
+    name = None if after.name is None else now.name
+    return replace(now, tags=sorted(tags), name=name, properties={**kept, **empty})
