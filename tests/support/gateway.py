@@ -6,6 +6,7 @@ password: `gateway.client(gateway.member("green"))`. Whoever tests identity itse
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import sqlalchemy as sa
 
-from cairn_database import Database, migrations, tenants
 from cairn_crds.project import ProjectSpec, Quotas
+from cairn_database import Database, migrations, tenants
 from cairn_gateway.app import create_app, make_services
 from cairn_gateway.http.call import Call
 from cairn_gateway.http.caller import Caller
@@ -109,12 +111,33 @@ class GatewayUnderTest:
         return client
 
 
+_template: list[bytes] = []
+
+
+async def _make_tables(url: str) -> None:
+    """`cairn db upgrade`; for SQLite once per process, and then by copy, because it takes a while."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database is None:
+        await migrations.upgrade(url)
+        return
+    if not _template:
+        await migrations.upgrade(url)
+        _template.append(await asyncio.to_thread(Path(parsed.database).read_bytes))
+    await asyncio.to_thread(_copy_template, Path(parsed.database))
+
+
+def _copy_template(path: Path) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_template[0])
+
+
 @asynccontextmanager
 async def gateway_app(
     database_url: str, plane: RunningControlPlane | None = None, *, directory: Path | None = None
 ) -> AsyncIterator[GatewayUnderTest]:
     """A gateway over `database_url` (made ready here) and over the control plane, where there is one."""
-    await migrations.upgrade(database_url)
+    await _make_tables(database_url)
     values: dict[str, Any] = {"database": {"url": database_url}}
     if directory is not None:
         values["gateway"] = {"data_dir": str(directory)}
