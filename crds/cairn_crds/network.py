@@ -76,7 +76,7 @@ class NetworkSpec(Model):
     """The name in the Network API, free text and not unique; the resource's name when left out."""
     description: Text | None = None
     subnet_name: DisplayName | None = None
-    """The name that the Network API shows for the network's one subnet; the network's when left out."""
+    """The name that the Network API shows for the network's one subnet."""
     subnet_description: Text | None = None
 
 

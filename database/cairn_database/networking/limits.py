@@ -93,3 +93,16 @@ async def set_limits(db: Database, project: str, new: Mapping[str, int] | None) 
             conn.execute(sa.insert(network_quotas), rows)
 
     await db.run(transaction)
+
+
+async def changed_projects(db: Database) -> list[tuple[str, str]]:
+    """(name, id) of the projects whose limits somebody has set."""
+    statement = (
+        sa.select(projects.c.name, projects.c.id)
+        .where(
+            projects.c.removed_at.is_(None),
+            projects.c.name.in_(sa.select(network_quotas.c.project).distinct()),
+        )
+        .order_by(projects.c.name)
+    )
+    return await db.read(lambda conn: [(row.name, row.id) for row in conn.execute(statement)])

@@ -37,6 +37,14 @@ class ResourceGoing(StillInUse):
         super().__init__("Network", name, 0)
 
 
+class NetworkIdTaken(StillInUse):
+    """Another network has the id that the resource says (`spec.id`)."""
+
+    def __init__(self, name: str, network_id: str, other: str) -> None:
+        super().__init__("Network", name, 0)
+        self.message = f"spec.id {network_id} is Network '{other}' already. Leave it out, or say another."
+
+
 @dataclass(frozen=True)
 class NetworkRecord:
     """A network: one that has its subnet, or a draft."""
@@ -73,7 +81,7 @@ class NetworkTable(SpecTable[NetworkSpec]):
     in use stay with their ports."""
 
     async def take_in(self, db: Database, name: str, spec: NetworkSpec, uid: str) -> bool:
-        """As `upsert`, of the resource with that uid. Raises ResourceGoing."""
+        """As `upsert`, of the resource with that uid. Raises ResourceGoing, NetworkIdTaken."""
         return await db.run(lambda conn: write(conn, name, spec, uid))
 
     def _upsert(self, conn: sa.Connection, name: str, spec: NetworkSpec) -> bool:
@@ -94,6 +102,11 @@ def write(conn: sa.Connection, name: str, spec: NetworkSpec, uid: str | None) ->
         raise ResourceGoing(name)
     same = living and (uid is None or row.resource_uid in (None, uid))
     network_id = spec.id or (row.id if same else None) or uid or str(uuid.uuid5(_IDS, name))
+    other = conn.scalar(
+        sa.select(networks.c.name).where(networks.c.id == network_id, networks.c.name != name)
+    )
+    if other is not None:
+        raise NetworkIdTaken(name, network_id, other)
     values = {
         "id": network_id,
         "display_name": spec.display_name or name,

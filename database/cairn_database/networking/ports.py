@@ -5,6 +5,7 @@ A port holds its addresses from the moment it is made. `addresses.py` binds port
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,15 +74,15 @@ class PortRecord:
     """Ids."""
 
 
-async def create(db: Database, new: Sequence[NewPort], *, limited: str | None = None) -> list[PortRecord]:
-    """Make the ports, all or none. `limited`: the project whose quota counts them.
+async def create(db: Database, new: Sequence[NewPort]) -> list[PortRecord]:
+    """Make the ports, all or none, within their projects' quotas.
 
     Raises NetworkNotFound, AddressesExhausted, AddressInUse, MacInUse, NetworkQuotaExceeded.
     """
 
     def transaction(conn: sa.Connection) -> list[PortRecord]:
-        if limited is not None:
-            check_quota(conn, limited, "port", len(new))
+        for project, count in sorted(Counter(port.project for port in new if port.project).items()):
+            check_quota(conn, project, "port", count)
         moment = now()
         for port in new:
             add(conn, port, moment)

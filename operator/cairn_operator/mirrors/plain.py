@@ -8,7 +8,7 @@ from cairn_crds import Flavor, HostAggregate, KeyPair, Network, ServerGroup
 from cairn_crds.key_pair import KeyPairType
 from cairn_database import DisplayNameTaken, IdTaken, aggregates, catalog, tenants
 from cairn_database.flavors import Seen
-from cairn_database.networking.networks import ResourceGoing
+from cairn_database.networking.networks import NetworkIdTaken, ResourceGoing
 from cairn_operator.mirrors.controller import MirrorContext, Mirrored
 from cairn_runtime import public_keys
 
@@ -81,6 +81,8 @@ async def take_in_network(context: MirrorContext, network: Network) -> Mirrored:
     metadata = network.metadata
     try:
         await catalog.networks.take_in(context.db, metadata.name, network.spec, metadata.uid)
+    except NetworkIdTaken as error:
+        return Mirrored(False, "IdTaken", error.message)
     except ResourceGoing:
         # The Network API decided that it goes, and did not come as far as its resource.
         await context.kubernetes.delete(Network, metadata.name, uid=metadata.uid)

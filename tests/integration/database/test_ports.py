@@ -158,7 +158,7 @@ async def test_a_quota_of_ports_holds_against_all_at_once(databases: list[Databa
 
     async def make(n: int) -> list[PortRecord]:
         new = NewPort(id=str(uuid.uuid4()), network="lan", project="blue")
-        return await ports.create(databases[n % 4], [new], limited="blue")
+        return await ports.create(databases[n % 4], [new])
 
     results = await asyncio.gather(*(make(n) for n in range(12)), return_exceptions=True)
     assert sum(isinstance(result, list) for result in results) == 5
