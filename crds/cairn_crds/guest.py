@@ -26,6 +26,7 @@ from cairn_crds.base import (
     Text,
     Uuid,
 )
+from cairn_crds.image import PropertyValue
 from cairn_crds.instance import DesiredPower, PowerState, Reboot
 
 
@@ -51,7 +52,7 @@ class GuestImage(Model):
     sha256: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")]
     disk_format: Text = "qcow2"
     """qcow2 or raw."""
-    properties: Annotated[dict[str, Text], Field(max_length=128)] = {}
+    properties: Annotated[dict[str, PropertyValue], Field(max_length=128)] = {}
     """Nova's image properties (`hw_disk_bus`, `hw_vif_model` …)."""
 
 

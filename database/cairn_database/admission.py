@@ -12,6 +12,9 @@ from cairn_crds.image import ImageSpec, ImageVisibility
 from cairn_crds.network import NetworkSpec
 
 
+OPEN_TO_ALL = frozenset({ImageVisibility.PUBLIC, ImageVisibility.COMMUNITY})
+
+
 class Refusal(Exception):
     """The instance cannot be built as it is asked for. `reason` is for programs, `message` for people."""
 
@@ -35,6 +38,8 @@ def check_flavor(name: str, spec: FlavorSpec, project: str) -> None:
 
 def check_image(name: str, spec: ImageSpec, project: str) -> None:
     """Raise Refusal unless the project may use the image."""
+    if spec.deactivated:
+        raise Refusal("ImageDeactivated", f"Image '{name}' is deactivated. Choose another one.")
     allowed = (
         spec.visibility in OPEN_TO_ALL
         or spec.owner == project
@@ -46,9 +51,6 @@ def check_image(name: str, spec: ImageSpec, project: str) -> None:
             f"Project '{project}' may not use image '{name}'. Choose another one, or ask its owner "
             f"'{spec.owner}' to share it.",
         )
-
-
-OPEN_TO_ALL = frozenset(v for v in ImageVisibility if v.value in ("Public", "Community"))
 
 
 def check_fit(flavor_name: str, flavor: FlavorSpec, image_name: str, image: ImageSpec) -> None:

@@ -64,17 +64,6 @@ async def load_keys(db: Database) -> SigningKeys:
     return found
 
 
-async def rotate(db: Database, keep: int = 2) -> None:
-    """A new key signs from now on; the `keep` newest are accepted."""
-
-    def transaction(conn: sa.Connection) -> None:
-        newest = int(conn.scalar(sa.select(sa.func.max(image_keys.c.id))) or 0)
-        _insert(conn, newest + 1)
-        conn.execute(sa.delete(image_keys).where(image_keys.c.id <= newest + 1 - keep))
-
-    await db.run(transaction)
-
-
 def _load(conn: sa.Connection) -> SigningKeys:
     query = sa.select(image_keys.c.secret).order_by(image_keys.c.id.desc())
     return SigningKeys(tuple(bytes.fromhex(row.secret) for row in conn.execute(query)))

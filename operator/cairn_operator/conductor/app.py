@@ -11,6 +11,7 @@ import structlog
 
 from cairn_crds import ComputeNode, Guest, HostAggregate, Instance
 from cairn_database import Database, DatabaseUnavailable
+from cairn_database.images.signing import load_keys
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor.reconciler import Reconciler
 from cairn_operator.conductor.scope import Environment, Pacing
@@ -158,6 +159,7 @@ class Conductor:
     async def _open_database(self) -> None:
         await self._db.open()
         await self._db.require_schema()
+        self._env.image_keys = await load_keys(self._db)
 
     async def _check_started(self) -> str | None:
         return None if self._started else "still starting"

@@ -10,21 +10,28 @@ from typing import Any
 from cairn_crds import Guest, GuestSpec, InstanceSpec, Metadata
 from cairn_crds.guest import GuestConfig, GuestImage, GuestNetwork, InstanceReference, node_namespace
 from cairn_database import InstanceRecord, InterfaceRecord
+from cairn_database.images.signing import SigningKeys
 
 DEFAULT_ZONE = "nova"
 
 
-def build_guest(record: InstanceRecord, *, absent: bool = False) -> Guest:
-    """The Guest of `record`, which has a host. `absent`: the one that tells the host to remove it."""
+NO_KEYS = SigningKeys(())
+
+
+def build_guest(record: InstanceRecord, *, absent: bool = False, keys: SigningKeys = NO_KEYS) -> Guest:
+    """The Guest of `record`, which has a host. `absent`: the one that tells the host to remove it. `keys` sign
+    the address of an image in the gateway's store."""
     if record.host is None:
         raise ValueError(f"instance {record.id} has no host")
     return Guest(
         metadata=Metadata(name=record.id, namespace=node_namespace(record.host)),
-        spec=build_spec(record, absent=absent),
+        spec=build_spec(record, absent=absent, keys=keys),
     )
 
 
-def build_spec(record: InstanceRecord, *, absent: bool = False) -> GuestSpec:
+def build_spec(
+    record: InstanceRecord, *, absent: bool = False, keys: SigningKeys = NO_KEYS
+) -> GuestSpec:
     """The machine that `record` stands for."""
     spec = InstanceSpec.model_validate(record.request["spec"])
     flavor, image = record.flavor, record.image
@@ -42,7 +49,7 @@ def build_spec(record: InstanceRecord, *, absent: bool = False) -> GuestSpec:
         swap_mib=flavor.get("swapMiB", 0),
         image=GuestImage(
             name=image["name"],
-            url=image["url"],
+            url=keys.signed(image["url"]),
             sha256=image["sha256"],
             disk_format=image.get("diskFormat", "qcow2"),
             properties=image.get("properties", {}),

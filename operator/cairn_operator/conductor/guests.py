@@ -47,7 +47,7 @@ async def keep_guest(scope: Scope) -> bool:
 
 
 async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) -> None:
-    wanted = build_guest(record, absent=absent)
+    wanted = build_guest(record, absent=absent, keys=scope.env.image_keys)
     namespace, name = wanted.metadata.namespace, wanted.metadata.name
     guest = scope.guest
     if guest is None or guest.metadata.deletion_timestamp is not None:

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from cairn_crds import ComputeNode, Guest, Instance
 from cairn_crds.guest import node_namespace
 from cairn_database import Database, InstanceRecord, TaskState
+from cairn_database.images.signing import SigningKeys
 from cairn_operator.catalog import Catalog
+from cairn_operator.conductor.guest_spec import NO_KEYS
 from cairn_operator.conductor.outcome import BuildFailed
 from cairn_operator.conductor.resolve import Refusal
 from cairn_operator.conductor.settings import ConductorSettings
@@ -53,6 +55,8 @@ class Environment:
     guests: Store[Guest]
     nodes: Store[ComputeNode]
     pacing: Pacing
+    image_keys: SigningKeys = NO_KEYS
+    """What the addresses of images in the gateway's store are signed with."""
     awaiting: dict[str, Key] = field(default_factory=dict)
     """Instances that wait for the scheduler, by id."""
     blocked: set[Key] = field(default_factory=set)
