@@ -54,6 +54,7 @@ PAGE = """<!DOCTYPE html>
 <title>Cairn: the APIs</title>
 <link rel="stylesheet" href="docs/swagger-ui.css">
 <link rel="stylesheet" href="docs/index.css">
+<link rel="stylesheet" href="docs/cairn.css">
 <link rel="icon" type="image/png" href="docs/favicon-32x32.png">
 </head>
 <body>
@@ -63,6 +64,9 @@ PAGE = """<!DOCTYPE html>
 <script src="docs/start.js"></script>
 </body>
 </html>
+"""
+STYLE = """.swagger-ui .topbar a.link { visibility: hidden; width: 0; }
+.swagger-ui .topbar-wrapper::before { content: "Cairn"; color: #fff; font: bold 1.5em sans-serif; }
 """
 START = """"use strict";
 window.addEventListener("load", () => {
@@ -99,7 +103,10 @@ def document_route(described: Described) -> Route:
 def page_routes(described: Sequence[Described]) -> tuple[Route, ...]:
     """The page about those APIs, and its files."""
     urls = [{"name": one.title, "url": one.address} for one in described]
-    start = (START % orjson.dumps(urls).decode()).encode()
+    own = {
+        "start.js": (START % orjson.dumps(urls).decode(), "text/javascript; charset=utf-8"),
+        "cairn.css": (STYLE, "text/css; charset=utf-8"),
+    }
 
     async def page(_call: Call) -> Answer:
         """The page."""
@@ -109,8 +116,9 @@ def page_routes(described: Sequence[Described]) -> tuple[Route, ...]:
     async def file(call: Call) -> Answer:
         """One of its files."""
         name = call.params["name"]
-        if name == "start.js":
-            return Answer(start, headers={"Content-Type": "text/javascript; charset=utf-8", **SAFE})
+        if name in own:
+            text, kind_of_own = own[name]
+            return Answer(text.encode(), headers={"Content-Type": kind_of_own, **SAFE})
         kind = FILES.get(name)
         if kind is None:
             raise NotFound("The page has no such file.")

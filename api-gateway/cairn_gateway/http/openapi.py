@@ -65,22 +65,13 @@ def document(described: Described, version: str) -> dict[str, Any]:
             }
         },
     }
-    if described.version_header is not None:
-        components["parameters"] = {
-            "Version": {
-                "name": "OpenStack-API-Version",
-                "in": "header",
-                "description": "The microversion; the oldest when left out.",
-                "schema": {"type": "string", "examples": [described.version_header]},
-            }
-        }
     return {
         "openapi": "3.1.0",
         "info": {"title": described.title, "summary": described.summary, "version": version},
         "servers": [{"url": described.api.prefix or "/"}],
         "security": [{"token": []}],
         "tags": [{"name": tag} for tag in sorted({_tag(route) for route in routes})],
-        "paths": _paths(routes, names, versioned=described.version_header is not None),
+        "paths": _paths(routes, names, described.version_header),
         "components": components,
     }
 
@@ -107,7 +98,7 @@ def _fault_schema(api: Api) -> dict[str, Any]:
 
 
 def _paths(
-    routes: Iterable[Route], names: dict[type[BaseModel], Any], *, versioned: bool
+    routes: Iterable[Route], names: dict[type[BaseModel], Any], version_header: str | None
 ) -> dict[str, dict[str, Any]]:
     grouped: dict[str, dict[str, list[Route]]] = {}
     for route in routes:
@@ -121,12 +112,22 @@ def _paths(
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
             for name in PARAMETER.findall(path)
         ]
-        if versioned:
-            parameters.append({"$ref": "#/components/parameters/Version"})
+        if version_header is not None:
+            parameters.append(_version_parameter(version_header))
         if parameters:
             item["parameters"] = parameters
         paths[path] = item
     return paths
+
+
+def _version_parameter(example: str) -> dict[str, Any]:
+    return {
+        "name": "OpenStack-API-Version",
+        "in": "header",
+        "description": "The microversion; the oldest when left out.",
+        "schema": {"type": "string"},
+        "example": example,
+    }
 
 
 def _template(path: str) -> str:
