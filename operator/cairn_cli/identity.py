@@ -13,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from cairn_database import Database, DatabaseError
 from cairn_database.identity import keys
+from cairn_database.identity.revision import Revision
 from cairn_gateway.identity.bootstrap import Administrator, bootstrap
 from cairn_gateway.identity.keys import KeyRing, KeySecretWrong, KeyWrap, rotate_credential_keys
 from cairn_gateway.identity.settings import IdentitySettings
@@ -94,7 +95,7 @@ async def _rotate(settings: IdentityCommandSettings) -> str:
     wrap = KeyWrap(settings.identity.key_secret.get_secret_value())
     async with Database(settings.database.url.get_secret_value()) as db:
         await db.require_schema()
-        number = await KeyRing(db, keys.TOKENS, wrap).rotate(settings.identity.keys_kept)
+        number = await KeyRing(db, keys.TOKENS, wrap, Revision(db)).rotate(settings.identity.keys_kept)
         credentials = await rotate_credential_keys(db, wrap)
     return f"Token key {number} is in use; {credentials} credential(s) were encrypted anew."
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
@@ -56,10 +56,10 @@ class BuiltInIdentity:
         self.passwords = PasswordHasher()
         self.throttle = Throttle(settings.failed_sign_ins_per_minute)
         wrap = KeyWrap(settings.key_secret.get_secret_value())
-        self.credential_keys = KeyRing(db, keys.CREDENTIALS, wrap)
-        self._token_keys = KeyRing(db, keys.TOKENS, wrap)
-        self._token_life = timedelta(seconds=settings.token_seconds)
         self._revision = Revision(db)
+        self._credential_keys = KeyRing(db, keys.CREDENTIALS, wrap, self._revision)
+        self._token_keys = KeyRing(db, keys.TOKENS, wrap, self._revision)
+        self._token_life = timedelta(seconds=settings.token_seconds)
         self._verified: OrderedDict[bytes, Verified] = OrderedDict()
 
     async def authenticate(self, call: Call) -> None:
@@ -147,6 +147,19 @@ class BuiltInIdentity:
         """It counts no longer, anywhere."""
         await access.revoke_token(self.db, token.audit_id, token.expires_at)
 
+    # --- credentials -------------------------------------------------------------------------------------
+
+    async def seal(self, blob: str) -> str:
+        """A credential's secret as the database may have it."""
+        return await self._credential_keys.encrypt(blob.encode())
+
+    async def unseal(self, sealed: str) -> str:
+        """The secret again. Raises RuntimeError where its key is gone from the database."""
+        try:
+            return (await self._credential_keys.decrypt(sealed)).decode()
+        except NotAuthentic as error:
+            raise RuntimeError("the key that a credential was encrypted with is lost") from error
+
 
 def challenge(call: Call) -> Unauthorized:
     """401, with where to sign in."""
@@ -166,6 +179,11 @@ def scope_of(standing: Standing) -> tuple[str | None, str | None]:
 
 def caller_of(standing: Standing, token: Token) -> Caller:
     """The owner of a token as every API sees it."""
+    return replace(caller_of_standing(standing), expires_at=token.expires_at, token_id=token.audit_id)
+
+
+def caller_of_standing(standing: Standing) -> Caller:
+    """Somebody who has shown by other means than a token who it is."""
     project = standing.project
     return Caller(
         user_id=standing.user.id,
@@ -179,6 +197,4 @@ def caller_of(standing: Standing, token: Token) -> Caller:
         domain_id=standing.domain.id if standing.domain else None,
         project=project.name if project else None,
         namespace=project.namespace if project else None,
-        expires_at=token.expires_at,
-        token_id=token.audit_id,
     )

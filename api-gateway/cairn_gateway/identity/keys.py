@@ -6,7 +6,6 @@ decrypts. With `identity.key_secret` the rows themselves are encrypted."""
 from __future__ import annotations
 
 import base64
-import time
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hashes
@@ -15,9 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cairn_database import Database
 from cairn_database.identity import credentials, keys
 from cairn_database.identity.errors import NotAuthentic
-
-RELOAD_SECONDS = 1.0
-"""However many messages of unknown keys come in, the keys are read again this often at most."""
+from cairn_database.identity.revision import Revision
 
 
 class KeySecretWrong(ValueError):
@@ -53,12 +50,14 @@ class KeyWrap:
 class KeyRing:
     """The keys of one purpose."""
 
-    def __init__(self, db: Database, purpose: str, wrap: KeyWrap) -> None:
+    def __init__(self, db: Database, purpose: str, wrap: KeyWrap, revision: Revision) -> None:
+        """A rotation changes the `revision`: until then, what no key fits is nobody's."""
         self._db = db
+        self._revision = revision
         self._purpose = purpose
         self._wrap = wrap
         self._fernet: MultiFernet | None = None
-        self._loaded_at = 0.0
+        self._loaded_at = -1
 
     async def encrypt(self, message: bytes) -> str:
         """With the newest key that the database has, without padding. Makes the first key."""
@@ -71,7 +70,7 @@ class KeyRing:
         try:
             return ring.decrypt(padded)
         except InvalidToken as error:
-            if time.monotonic() - self._loaded_at < RELOAD_SECONDS:
+            if self._loaded_at == await self._revision.now():
                 raise NotAuthentic("no key fits") from error
         try:
             return (await self._load()).decrypt(padded)
@@ -84,11 +83,12 @@ class KeyRing:
         return found[0].number
 
     async def _load(self) -> MultiFernet:
+        at = await self._revision.now()  # before the keys, which are then at least as new
         found = await keys.list_keys(self._db, self._purpose)
         if not found:
             found = await keys.ensure_key(self._db, self._purpose, self._wrap.new_key())
         self._fernet = MultiFernet([self._wrap.unwrap(key.secret) for key in found])
-        self._loaded_at = time.monotonic()
+        self._loaded_at = at
         return self._fernet
 
 
@@ -97,7 +97,7 @@ async def rotate_credential_keys(db: Database, wrap: KeyWrap) -> int:
 
     The key before it stays: a gateway may be writing with it at this moment.
     """
-    ring = KeyRing(db, keys.CREDENTIALS, wrap)
+    ring = KeyRing(db, keys.CREDENTIALS, wrap, Revision(db))
     await ring.rotate(keep=len(await keys.list_keys(db, keys.CREDENTIALS)) + 1)
     again = {}
     for credential in await credentials.list_credentials(db):

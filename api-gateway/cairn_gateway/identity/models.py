@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -229,3 +230,53 @@ class RoleCreate(IdentityModel):
 
 class RoleUpdate(IdentityModel):
     role: RoleChanges
+
+
+# --- credentials -----------------------------------------------------------------------------------------
+
+
+class NewCredential(IdentityModel):
+    user_id: Id | None = None
+    project_id: Id | None = None
+    type: Label
+    blob: str = Field(max_length=16 * 1024, repr=False)
+
+
+class CredentialChanges(IdentityModel):
+    user_id: Id | None = None
+    project_id: Id | None = None
+    type: Label | None = None
+    blob: str | None = Field(None, max_length=16 * 1024, repr=False)
+
+
+class CredentialCreate(IdentityModel):
+    credential: NewCredential
+
+
+class CredentialUpdate(IdentityModel):
+    credential: CredentialChanges
+
+
+class Ec2Create(IdentityModel):
+    """`POST /v3/users/{id}/credentials/OS-EC2`; the project is still called a tenant there."""
+
+    tenant_id: Id
+
+
+class RoleRef(IdentityModel):
+    id: Id | None = None
+    name: Label | None = None
+
+
+class NewApplicationCredential(IdentityModel):
+    name: Label
+    description: Description | None = None
+    secret: Secret | None = Field(None, repr=False)
+    expires_at: datetime | None = None
+    roles: Annotated[list[RoleRef], Field(max_length=256)] | None = None
+    unrestricted: Boolean = False
+    access_rules: list[Any] | None = None
+
+
+class ApplicationCredentialCreate(IdentityModel):
+    application_credential: NewApplicationCredential

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from cairn_gateway.http.routes import Route
 from cairn_gateway.identity import (
+    application_credentials,
     auth,
+    credentials,
     domains,
+    ec2,
     grants,
     groups,
     projects,
@@ -27,4 +30,7 @@ ROUTES: tuple[Route, ...] = (
     *grants.ROUTES,
     *role_assignments.ROUTES,
     *services.ROUTES,
+    *credentials.ROUTES,
+    *ec2.ROUTES,
+    *application_credentials.ROUTES,
 )
