@@ -11,7 +11,6 @@ from cairn_crds.flavor import FlavorSpec
 from cairn_crds.image import ImageSpec, ImageVisibility
 from cairn_crds.network import NetworkSpec
 
-
 OPEN_TO_ALL = frozenset({ImageVisibility.PUBLIC, ImageVisibility.COMMUNITY})
 
 

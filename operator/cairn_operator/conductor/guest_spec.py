@@ -19,8 +19,8 @@ NO_KEYS = SigningKeys(())
 
 
 def build_guest(record: InstanceRecord, *, absent: bool = False, keys: SigningKeys = NO_KEYS) -> Guest:
-    """The Guest of `record`, which has a host. `absent`: the one that tells the host to remove it. `keys` sign
-    the address of an image in the gateway's store."""
+    """The Guest of `record`, which has a host. `absent`: the one that tells the host to remove it. `keys`
+    sign the address of an image in the gateway's store."""
     if record.host is None:
         raise ValueError(f"instance {record.id} has no host")
     return Guest(
@@ -29,9 +29,7 @@ def build_guest(record: InstanceRecord, *, absent: bool = False, keys: SigningKe
     )
 
 
-def build_spec(
-    record: InstanceRecord, *, absent: bool = False, keys: SigningKeys = NO_KEYS
-) -> GuestSpec:
+def build_spec(record: InstanceRecord, *, absent: bool = False, keys: SigningKeys = NO_KEYS) -> GuestSpec:
     """The machine that `record` stands for."""
     spec = InstanceSpec.model_validate(record.request["spec"])
     flavor, image = record.flavor, record.image

@@ -8,6 +8,7 @@ import pytest
 
 from cairn_crds.instance import DesiredPower
 from cairn_database import KeyPairRecord, TaskState, VmState
+from cairn_database.images.signing import SigningKeys
 from cairn_operator.conductor.guest_spec import build_guest
 from cairn_operator.conductor.guests import as_recorded
 from unit.conductor.records import BLUE, ID, building, record
@@ -98,3 +99,13 @@ def test_a_guest_for_a_machine_still_to_be_made_says_what_it_is_to_become() -> N
     assert as_recorded(build_guest(broken), broken).spec.power_state is DesiredPower.STOPPED
     absent = build_guest(record(spec={"powerState": "Stopped"}), absent=True)
     assert as_recorded(absent, record()).spec.power_state is DesiredPower.STOPPED
+
+
+def test_only_the_hosts_address_of_an_image_in_the_gateway_is_signed() -> None:
+    keys = SigningKeys((b"k" * 32,))
+    where = f"http://gateway/image/internal/blobs/{ID}"
+    row = record()
+    row.image["url"] = where
+    url = build_guest(row, keys=keys).spec.image.url
+    assert url == f"{where}?signature={keys.sign(ID)}"
+    assert build_guest(record(), keys=keys).spec.image.url == "http://images/debian.qcow2"
