@@ -32,6 +32,8 @@ from cairn_gateway.http.faults import BadRequest
 Model = TypeVar("Model", bound=BaseModel)
 LONGEST_VALUE_SHOWN = 100
 LONGEST_MESSAGE = 400
+SECRETS = frozenset({"password", "original_password", "adminPass", "secret", "blob", "token"})
+"""Fields whose value no message repeats, nor that of anything in them."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ def explain(error: ValidationError) -> str:
         return f"Invalid input for field/attribute {shorten(where)}: '{name}' is a required property."
     shown = shorten(repr(first.get("input")))
     where, message = shorten(where), shorten(message, LONGEST_MESSAGE)
+    if not SECRETS.isdisjoint(map(str, first["loc"])):
+        return f"Invalid input for field/attribute {where}. {message}."
     if not where:
         return f"Invalid request body: {message}."
     return f"Invalid input for field/attribute {where}. Value: {shown}. {message}."
