@@ -78,11 +78,12 @@ class Player:
             time.sleep(POLL_SECONDS)
 
     def _run(self, step: Step) -> Outcome:
-        env = self._users[step.user]
+        values = {**self._users[step.user], **step.env}
+        env = {key: value for key, value in values.items() if value is not None}
         request = step.request()
         if step.process:
             return self._clients.run_process(step.program, request["argv"], env)
-        return self._clients.run({**request, "env": dict(env)})
+        return self._clients.run({**request, "env": env})
 
     def _keep(self, step: Step, outcome: Outcome) -> None:
         body = outcome.json() if step.keep and outcome.status == 0 else None

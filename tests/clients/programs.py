@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ class Clients:
             raise RuntimeError("use Clients as a context manager")
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
+        if not select.select([process.stdout], [], [], COMMAND_SECONDS)[0]:
+            process.kill()
+            raise RuntimeError(f"no answer within {COMMAND_SECONDS:.0f} s to {request}")
         line = process.stdout.readline()
         if not line:
             raise RuntimeError(f"the clients' interpreter ended, see {self._directory / 'clients.log'}")

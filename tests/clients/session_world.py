@@ -26,8 +26,9 @@ def variables(openstack: OpenStackCloud) -> dict[str, str]:
     """What steps may write in braces from the start."""
     flavors = openstack.call("GET", "/compute/v2.1/flavors")["flavors"]
     images = openstack.call("GET", "/image/v2/images")["images"]
-    networks = openstack.call("GET", "/network/v2.0/networks")["networks"]
-    by_name = {item["name"]: item["id"] for item in (*flavors, *images, *networks)}
+    network = openstack.cloud.get("network", "blue")
+    assert network is not None
+    by_name = {item["name"]: item["id"] for item in (*flavors, *images)}
     return {
         "project": openstack.projects["demo"],
         "other_project": openstack.projects["other"],
@@ -35,6 +36,6 @@ def variables(openstack: OpenStackCloud) -> dict[str, str]:
         "disk_sha512": hashlib.sha512(DISK).hexdigest(),
         "tiny_flavor": by_name["tiny"],
         "demo_image": by_name["demo"],
-        "blue_network": by_name["blue"],
+        "blue_network": network["metadata"]["uid"],
         "long": "x" * 300,
     }

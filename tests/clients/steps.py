@@ -16,7 +16,8 @@ What a step says:
 - `status`: the exit status, 0 when left out; `says`: what standard error contains;
 - `shows`: fields of the one object printed; `lists`, `lacks`, `count`: rows that are (not) among those
   printed, and how many there are; `prints`: text of the output;
-- `within`: seconds in which a repeated command has to come to that; `process: true`: as a process of its own.
+- `within`: seconds in which a repeated command has to come to that; `process: true`: as a process of its own;
+- `env`: variables that differ from the user's; null is none.
 
 A value is compared as it is, except: `"*"` is anything but empty, `"/…/"` a regular expression that is found
 in it; of a mapping only the keys named are looked at.
@@ -67,6 +68,7 @@ class Step:
     keep: Mapping[str, str] = field(default_factory=dict)
     within: float = 0.0
     process: bool = False
+    env: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def structured(self) -> bool:

@@ -16,6 +16,7 @@ import io
 import json
 import logging
 import os
+import pty
 import sys
 import time
 import traceback
@@ -27,8 +28,15 @@ PREFIX = "OS_"
 
 def openstack(request: dict[str, Any]) -> int:
     """`openstack`, as its console script runs it."""
+    from openstackclient.common import clientmanager
     from openstackclient.shell import OpenStackShell
+    from osc_lib.clientmanager import ClientCache
 
+    # The clients of the user before are kept on the class, where a new process would find none.
+    for owner in clientmanager.ClientManager.__mro__:
+        for kept in vars(owner).values():
+            if isinstance(kept, ClientCache):
+                kept._handle = None
     status: int = OpenStackShell().run(request["argv"])
     return status
 
@@ -123,9 +131,14 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Answer until standard input ends."""
+    requests = os.fdopen(os.dup(0))
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a client writes past sys.stdout must not look like an answer
-    for line in sys.stdin:
+    # Standard input is a terminal that nobody types at: `image create` would upload anything else.
+    _keyboard, terminal = pty.openpty()
+    os.dup2(terminal, 0)
+    sys.stdin = os.fdopen(0)
+    for line in requests:
         answers.write(json.dumps(run(json.loads(line))) + "\n")
 
 

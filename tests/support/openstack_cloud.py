@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +17,7 @@ from typing import Any
 import yaml
 
 from cairn_local.control_plane.running import RunningControlPlane
-from cairn_local.process import inherited_environment
-from cairn_local.stack import LOOPBACK, Stack
+from cairn_local.stack import LOOPBACK
 from support.cloud import Cloud, running_cloud
 from support.openstack_identity import IdentityClient
 
@@ -85,7 +82,7 @@ def running_openstack(
     """Start everything; `options` as of `running_cloud`, `settings` also for the process kind `gateway`."""
     settings = {**FAST, **(settings or {})}
     with running_cloud(plane, directory, nodes=nodes, settings=settings, **options) as cloud:
-        bootstrap(cloud.stack)
+        cloud.stack.bootstrap_identity("admin", ADMIN_PASSWORD)
         cloud.processes.add(cloud.stack.gateway(**settings.get("gateway", {})))
         url = f"http://{LOOPBACK}:{cloud.stack.port('gateway-api')}"
         identity = IdentityClient(url=f"{url}/identity/v3", admin_password=ADMIN_PASSWORD)
@@ -93,21 +90,6 @@ def running_openstack(
         openstack.users["admin"] = identity.openrc()
         _people(openstack)
         yield openstack
-
-
-def bootstrap(stack: Stack) -> None:
-    """`cairn identity bootstrap`: the first administrator, with ADMIN_PASSWORD."""
-    command = [sys.executable, "-m", "cairn_cli", "identity", "bootstrap"]
-    environment = {
-        **inherited_environment(),
-        **stack.environment,
-        "CAIRN_DATABASE__URL": stack.database_url,
-        "CAIRN_KUBERNETES__KUBECONFIG": str(stack.cluster.kubeconfig),
-        "CAIRN_BOOTSTRAP_PASSWORD": ADMIN_PASSWORD,
-    }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: {(done.stdout + done.stderr).strip()[-3000:]}")
 
 
 def _people(openstack: OpenStackCloud) -> None:
