@@ -239,6 +239,7 @@ def _say_what_next(machine: Machine, progress: Progress, *, changed: bool) -> No
         "",
         f"  export KUBECONFIG={machine.home.kubeconfig}" + machine.kubectl_hint(),
         "  kubectl get instances -A                       # what there is (add -w to watch)",
+        f"  source {machine.home.openrc}             # then: openstack server list, image list …",
         "  kubectl describe instance web -n demo          # its conditions and its story",
         '  kubectl patch instance web -n demo --type merge -p \'{"spec":{"powerState":"Stopped"}}\'',
         f"  {cairn} console web -n demo         # its console log; -f attaches, Ctrl-] leaves",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -31,7 +32,7 @@ from cairn_local.images import demo
 from cairn_local.images.store import BuiltImage
 from cairn_local.process import ProcessSpec
 from cairn_local.progress import Progress
-from cairn_local.settings import NODE, Home
+from cairn_local.settings import NODE, PROJECT, Home
 from cairn_local.stack import AGENT_ACCOUNT, Cluster, KubectlFailed, Stack
 from cairn_local.supervision import Supervisor
 from cairn_local.waiting import wait_until
@@ -82,6 +83,10 @@ class Machine:
             ).encode(),
         )
         changes = self._supervisor.apply([*self._base(), *self._core(), agent], self._progress.say)
+        if changed or not self.home.openrc.exists():
+            with self._progress.step("the first administrator"):
+                self._stack.bootstrap_identity(PROJECT)
+                self._write_client_files()
         return changed or bool(changes.started or changes.restarted or changes.removed)
 
     def demo_image_manifest(self) -> dict[str, Any]:
@@ -103,7 +108,7 @@ class Machine:
         return {
             "apiVersion": API_VERSION,
             "kind": "KeyPair",
-            "metadata": {"name": "default", "namespace": "demo"},
+            "metadata": {"name": "default", "namespace": PROJECT},
             "spec": {"publicKey": public.read_text().strip()},
         }
 
@@ -160,13 +165,31 @@ class Machine:
             link.unlink(missing_ok=True)
             link.symlink_to(kubectl)
 
-    def _write_kubeconfig(self, content: bytes) -> None:
-        """The administrator's kubeconfig, for the person who typed the command (sudo or not)."""
-        target = self.home.kubeconfig
-        self._write_private(target, content)
+    def _write_client_files(self) -> None:
+        """How OpenStack clients reach the cloud: `openrc` and `clouds.yaml`, for who typed the command."""
+        values = {
+            "auth_url": f"{self._stack.gateway_url}/identity/v3",
+            "username": "admin",
+            "password": self._stack.admin_password_file.read_text().strip(),
+            "project_name": PROJECT,
+            "user_domain_name": "Default",
+            "project_domain_name": "Default",
+        }
+        lines = [f"export OS_{name.upper()}={value}" for name, value in values.items()]
+        lines += ["export OS_IDENTITY_API_VERSION=3", "export OS_REGION_NAME=RegionOne"]
+        cloud = {"auth": values, "region_name": "RegionOne", "identity_api_version": 3}
+        self._write_for_caller(self.home.openrc, "\n".join(lines) + "\n")
+        self._write_for_caller(self.home.clouds, yaml.safe_dump({"clouds": {"cairn": cloud}}))
+
+    def _write_for_caller(self, target: Path, content: str) -> None:
+        self._write_private(target, content.encode())
         owner = os.environ.get("SUDO_UID")
         if owner is not None:
             os.chown(target, int(owner), int(os.environ.get("SUDO_GID", owner)))
+
+    def _write_kubeconfig(self, content: bytes) -> None:
+        """The administrator's kubeconfig, for the person who typed the command (sudo or not)."""
+        self._write_for_caller(self.home.kubeconfig, content.decode())
 
     @staticmethod
     def _write_private(target: Path, content: bytes) -> None:

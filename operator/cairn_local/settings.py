@@ -11,6 +11,8 @@ CONTEXT_VARIABLE = "CAIRN_CONTEXT"
 DEFAULT_HOME = Path("/var/lib/cairn")
 NODE = "local"
 """The name of this machine's ComputeNode."""
+PROJECT = "demo"
+"""The Project of the examples."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,16 @@ class Home:
     def identity(self) -> Path:
         """The private key of the example's KeyPair."""
         return self.root / "ssh" / "id_ed25519"
+
+    @property
+    def openrc(self) -> Path:
+        """`source` it, and OpenStack clients reach the cloud as its administrator."""
+        return self.root / "openrc"
+
+    @property
+    def clouds(self) -> Path:
+        """The same for OS_CLOUD=cairn (OS_CLIENT_CONFIG_FILE)."""
+        return self.root / "clouds.yaml"
 
     @property
     def programs(self) -> Path:

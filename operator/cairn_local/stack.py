@@ -92,6 +92,34 @@ class Stack:
         if done.returncode != 0:
             raise RuntimeError(done.stderr.strip())
 
+    def bootstrap_identity(self, project: str, password: str = "") -> None:
+        """`cairn identity bootstrap`: user `admin`, administrator of the cloud and of `project`.
+
+        Without a password one is made and kept in `admin_password_file`.
+        """
+        environment = {
+            "CAIRN_DATABASE__URL": self.database_url,
+            "CAIRN_KUBERNETES__KUBECONFIG": str(self.cluster.kubeconfig),
+            "CAIRN_BOOTSTRAP__PROJECT": project,
+            "CAIRN_BOOTSTRAP__PASSWORD": password,
+            "CAIRN_BOOTSTRAP__PASSWORD_FILE": str(self.admin_password_file),
+            **self.environment,
+        }
+        command = [*_cairn(), "identity", "bootstrap"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+
+    @property
+    def admin_password_file(self) -> Path:
+        """The password of user `admin`, mode 0600."""
+        return self.data_dir / "admin-password"
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the gateway answers."""
+        return f"http://{LOOPBACK}:{self.port('gateway-api')}"
+
     def enrol(self, nodes: Sequence[str]) -> None:
         """ComputeNodes for `nodes`; needs a running conductor, which answers with the agents' accounts."""
         manifests = [
@@ -116,7 +144,7 @@ class Stack:
     def gateway(self, name: str = "gateway", **settings: object) -> ProcessSpec:
         """One gateway replica; it answers at `self.port(name + "-api")`."""
         port = self.port(f"{name}-api")
-        own = {"gateway__port": port, **settings}
+        own = {"gateway__port": port, "gateway__data_dir": self.data_dir / "gateway", **settings}
         spec = self._process(
             name, "gateway", GATEWAY_PRIORITY, own, account=(SYSTEM_NAMESPACE, "cairn-gateway")
         )
