@@ -83,9 +83,8 @@ async def create(db: Database, new: Sequence[NewPort]) -> list[PortRecord]:
     def transaction(conn: sa.Connection) -> list[PortRecord]:
         for project, count in sorted(Counter(port.project for port in new if port.project).items()):
             check_quota(conn, project, "port", count)
-        moment = now()
         for port in new:
-            add(conn, port, moment)
+            add(conn, port, now())
         return read(conn, [port.id for port in new])
 
     return await db.run(transaction)

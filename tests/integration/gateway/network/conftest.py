@@ -27,8 +27,8 @@ class Person:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
 
-    async def get(self, path: str, status: int = 200, **query: Any) -> Json:
-        return await self._send("GET", path, None, status, params=query)
+    async def get(self, path: str, expect: int = 200, **query: Any) -> Json:
+        return await self._send("GET", path, None, expect, params=query)
 
     async def post(self, path: str, body: Json, status: int = 201) -> Json:
         return await self._send("POST", path, body, status)
@@ -103,8 +103,9 @@ async def me(city: City) -> Person:
 
 @pytest_asyncio.fixture
 async def admin(city: City) -> Person:
-    """An administrator."""
-    return await city.person("admin")
+    """An administrator, who works in a project of his own."""
+    await city.make_project(f"admin-{city.project}")
+    return await city.person("admin", f"admin-{city.project}")
 
 
 @pytest_asyncio.fixture
