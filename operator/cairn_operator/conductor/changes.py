@@ -19,11 +19,11 @@ from cairn_database import (
     tasks,
     tenants,
 )
+from cairn_database.admission import Refusal
 from cairn_operator.conductor.power import ACTIONS, DESIRED, power_task, reboot_task
 from cairn_operator.conductor.resolve import (
     CHANGEABLE,
     LABELS,
-    Refusal,
     ResolvedRequest,
     frozen_changes,
     resolve,

@@ -35,6 +35,7 @@ from cairn_database import (
     removal,
 )
 from cairn_database.addresses import InterfaceWant
+from cairn_database.admission import Refusal
 from cairn_database.networking.errors import PortInUse, PortNotFound, SecurityGroupNotFound
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor import metrics
@@ -42,7 +43,7 @@ from cairn_operator.conductor.changes import apply_edits, group_id, new_request_
 from cairn_operator.conductor.guests import keep_guest, remove_guest, take_outcome
 from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.projection import View, is_passing, project
-from cairn_operator.conductor.resolve import Refusal, ResolvedRequest, resolve
+from cairn_operator.conductor.resolve import ResolvedRequest, resolve
 from cairn_operator.conductor.scope import Scope
 from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
 

@@ -10,8 +10,8 @@ from cairn_crds import Condition, ConditionStatus, Guest, Instance, InstanceStat
 from cairn_crds.conditions import merge_conditions
 from cairn_crds.instance import Fault, InstanceAddress, InstancePhase
 from cairn_database import InstanceRecord, TaskState, VmState
+from cairn_database.admission import Refusal
 from cairn_operator.conductor.outcome import current_fault
-from cairn_operator.conductor.resolve import Refusal
 
 PHASES: dict[VmState, InstancePhase] = {
     VmState.BUILDING: InstancePhase.BUILDING,

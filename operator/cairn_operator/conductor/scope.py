@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from cairn_crds import ComputeNode, Guest, Instance
 from cairn_crds.guest import node_namespace
 from cairn_database import Database, InstanceRecord, TaskState
+from cairn_database.admission import Refusal
 from cairn_database.images.signing import SigningKeys
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor.guest_spec import NO_KEYS
 from cairn_operator.conductor.outcome import BuildFailed
-from cairn_operator.conductor.resolve import Refusal
 from cairn_operator.conductor.settings import ConductorSettings
 from cairn_runtime.events import EventRecorder
 from cairn_runtime.kubernetes import Kubernetes

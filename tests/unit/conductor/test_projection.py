@@ -11,8 +11,8 @@ from cairn_crds import ConditionStatus, InstanceStatus
 from cairn_crds.conditions import find_condition
 from cairn_crds.instance import InstancePhase
 from cairn_database import TaskState, VmState
+from cairn_database.admission import Refusal
 from cairn_operator.conductor.projection import View, is_passing, project
-from cairn_operator.conductor.resolve import Refusal
 from unit.conductor.records import ID, NOW, building, guest, instance, record
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from cairn_crds import InstanceSpec
+from cairn_database.admission import Refusal
 from cairn_operator.catalog import Catalog
-from cairn_operator.conductor.resolve import Refusal, ResolvedRequest, frozen_changes, resolve
+from cairn_operator.conductor.resolve import ResolvedRequest, frozen_changes, resolve
 from cairn_runtime.store import Store
 from unit.conductor.records import instance
 

@@ -9,6 +9,7 @@ from cairn_database import InstanceNotFound, InstanceRecord, instances, tenants
 from cairn_database.networking.interfaces import interfaces_of
 from cairn_gateway.http.call import Call
 from cairn_gateway.http.faults import NotFound
+from cairn_gateway.nova.servers.hosts import host_facts
 from cairn_gateway.nova.servers.view import Surroundings
 
 UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
@@ -58,4 +59,6 @@ async def surroundings(call: Call, records: Iterable[InstanceRecord]) -> Surroun
             project_ids[name] = project.id
     plugged = [record.id for record in shown if record.interfaces]
     interfaces = await interfaces_of(call.services.db, plugged) if plugged else {}
-    return Surroundings(project_ids=project_ids, interfaces=interfaces)
+    placed = any(record.host for record in shown)
+    hosts = await host_facts(call.services.db) if placed else {}
+    return Surroundings(project_ids=project_ids, interfaces=interfaces, hosts=hosts)

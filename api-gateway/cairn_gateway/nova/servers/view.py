@@ -18,6 +18,7 @@ from cairn_database.networking.interfaces import Interface
 from cairn_gateway.http.call import Call
 from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova.paging import bookmark, links
+from cairn_gateway.nova.servers.hosts import HostFacts
 from cairn_gateway.nova.servers.states import POWER_STATES, WITH_FAULT, WITH_PROGRESS, status_of
 
 Json = dict[str, Any]
@@ -36,10 +37,8 @@ class Surroundings:
     """Project resource name → the API's project id."""
     interfaces: Mapping[str, Sequence[Interface]] = field(default_factory=dict)
     """Instance id → its interfaces; those without any are left out."""
-    host_statuses: Mapping[str, str] = field(default_factory=dict)
-    """Host → UP, DOWN, MAINTENANCE, UNKNOWN."""
-    zones: Mapping[str, str] = field(default_factory=dict)
-    """Host → availability zone."""
+    hosts: Mapping[str, HostFacts] = field(default_factory=dict)
+    """By the host's name."""
 
 
 class ServerView:
@@ -117,7 +116,8 @@ class ServerView:
         prefix = "OS-EXT-SRV-ATTR:"
         server[f"{prefix}host"] = record.host
         server[f"{prefix}instance_name"] = f"instance-{record.id[:8]}"
-        server[f"{prefix}hypervisor_hostname"] = record.host
+        host = self._around.hosts.get(record.host or "")
+        server[f"{prefix}hypervisor_hostname"] = host.hypervisor if host else record.host
         if self._version >= since.SERVER_EXTENDED_ATTRIBUTES:
             details = record.details
             server |= {
@@ -131,7 +131,8 @@ class ServerView:
             }
 
     def _add_host_status(self, server: Json, record: InstanceRecord) -> None:
-        status = self._around.host_statuses.get(record.host, "UNKNOWN") if record.host else ""
+        host = self._around.hosts.get(record.host or "")
+        status = (host.status if host else "UNKNOWN") if record.host else ""
         if self._host_status == "any" or status == "UNKNOWN":
             server["host_status"] = status
 
@@ -157,7 +158,8 @@ class ServerView:
     def _zone(self, record: InstanceRecord) -> str:
         if record.host is None:
             return record.availability_zone or ""
-        return self._around.zones.get(record.host) or record.availability_zone or DEFAULT_ZONE
+        host = self._around.hosts.get(record.host)
+        return (host.zone if host else None) or DEFAULT_ZONE
 
     def _flavor(self, record: InstanceRecord) -> Json:
         flavor = record.flavor
