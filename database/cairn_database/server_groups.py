@@ -153,9 +153,8 @@ def _owned(conn: sa.Connection, conditions: list[Any]) -> list[OwnedServerGroup]
         sa.select(server_groups, projects.c.id.label("project_id"))
         .select_from(server_groups.outerjoin(projects, of_project))
         .where(server_groups.c.removed_at.is_(None), *conditions)
-        .order_by(server_groups.c.created_at, server_groups.c.id)
     )
-    rows = conn.execute(statement).all()
+    rows = sorted(conn.execute(statement), key=lambda row: (row.created_at or row.updated_at, row.id))
     members = _members(conn, [row.id for row in rows])
     return [
         OwnedServerGroup(
