@@ -51,15 +51,21 @@ Key = Annotated[
 
 
 class NewAggregate(RequestModel):
+    """What an aggregate is made of."""
+
     name: Name
     availability_zone: ZoneName | None = None
 
 
 class CreateBody(RequestModel):
+    """`POST /os-aggregates`."""
+
     aggregate: NewAggregate
 
 
 class ChangedAggregate(RequestModel):
+    """What changes; the rest stays."""
+
     name: SpacedName | None = None
     availability_zone: ZoneName | None = None
 
@@ -73,34 +79,50 @@ class ChangedAggregate(RequestModel):
 
 
 class UpdateBody(RequestModel):
+    """`PUT /os-aggregates/{id}`."""
+
     aggregate: ChangedAggregate
 
 
 class HostOf(RequestModel):
+    """The host that an action is about."""
+
     host: HostName
 
 
 class AddHostBody(RequestModel):
+    """The action `add_host`."""
+
     add_host: HostOf
 
 
 class RemoveHostBody(RequestModel):
+    """The action `remove_host`."""
+
     remove_host: HostOf
 
 
 class Pairs(RequestModel):
+    """Metadata to set; null removes."""
+
     metadata: dict[Key, Text255 | None]
 
 
 class SetMetadataBody(RequestModel):
+    """The action `set_metadata`."""
+
     set_metadata: Pairs
 
 
 class ImageToCache(RequestModel):
+    """An image that hosts should have."""
+
     id: Uuid
 
 
 class CacheBody(RequestModel):
+    """`POST /os-aggregates/{id}/images`."""
+
     cache: Annotated[list[ImageToCache], Field(min_length=1, max_length=MOST_IMAGES)]
 
 

@@ -42,6 +42,8 @@ HINTS_AT_ONCE: Final = 8
 
 
 class Event(RequestModel):
+    """What has happened to a server."""
+
     name: str
     server_uuid: Uuid
     status: Literal["failed", "completed", "in-progress"] | None = None
@@ -56,6 +58,8 @@ class Event(RequestModel):
 
 
 class EventsBody(RequestModel):
+    """`POST /os-server-external-events`."""
+
     events: Annotated[list[Event], Field(min_length=1, max_length=MOST_EVENTS)]
 
 

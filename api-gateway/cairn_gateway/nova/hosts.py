@@ -23,6 +23,8 @@ Word = Literal["enable", "disable", "Enable", "Disable", "ENABLE", "DISABLE"]
 
 
 class UpdateBody(RequestModel):
+    """`PUT /os-hosts/{host_name}`."""
+
     status: Word | None = None
     maintenance_mode: Word | None = None
 

@@ -20,18 +20,32 @@ from cairn_gateway.nova import (
     keypairs,
     limits,
     migrations,
+    network_proxies,
     quota_classes,
     quota_sets,
     removed,
+    security_groups,
     server_groups,
+    server_interfaces,
     services,
     usage,
     versions,
     volumes,
+    volumes_boot,
 )
 from cairn_gateway.nova.servers import actions, history, ips, labels, later, parts_of, show
 from cairn_gateway.nova.servers import create as create_server
 
+_SERVERS: tuple[Route, ...] = (
+    *show.ROUTES,
+    *create_server.ROUTES,
+    *labels.ROUTES,
+    *actions.ROUTES,
+    *history.ROUTES,
+    *ips.ROUTES,
+    *parts_of.ROUTES,
+    *later.ROUTES,
+)
 ROUTES: tuple[Route, ...] = (
     *versions.ROUTES,
     *extensions.ROUTES,
@@ -54,15 +68,12 @@ ROUTES: tuple[Route, ...] = (
     *images.ROUTES,
     *image_metadata.ROUTES,
     *migrations.ROUTES,
+    *network_proxies.ROUTES,
     *removed.ROUTES,
+    *security_groups.ROUTES,
+    *server_interfaces.ROUTES,
     *services.ROUTES,
     *volumes.ROUTES,
-    *show.ROUTES,
-    *create_server.ROUTES,
-    *labels.ROUTES,
-    *actions.ROUTES,
-    *history.ROUTES,
-    *ips.ROUTES,
-    *parts_of.ROUTES,
-    *later.ROUTES,
+    *_SERVERS,
+    *volumes_boot.by_the_older_name(_SERVERS),
 )
