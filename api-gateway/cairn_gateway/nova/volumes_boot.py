@@ -1,4 +1,4 @@
-"""/os-volumes_boot (until 2.102): /servers by the name that it had when booting from a volume was an extension."""
+"""/os-volumes_boot (until 2.102): /servers by the name that it had when booting from a volume was new."""
 
 from __future__ import annotations
 
