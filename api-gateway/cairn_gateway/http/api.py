@@ -13,7 +13,7 @@ from urllib.parse import quote
 import orjson
 import structlog
 
-from cairn_database import DatabaseUnavailable, SchemaOutdated
+from cairn_database import DatabaseUnavailable, ProjectNotFound, SchemaOutdated
 from cairn_gateway.http import models
 from cairn_gateway.http.access import log_request
 from cairn_gateway.http.call import Answer, Call
@@ -93,6 +93,8 @@ class Api:
             log.warning("request.data_refused", method=call.method, path=call.path, error=str(error))
             fault = BadRequest("A value in the request is too large, too long, or cannot be kept.")
             return self._fault(fault, fault.message), 400
+        if isinstance(error, ProjectNotFound):  # removed while its token counted
+            return self._fault(NotFound(str(error)), str(error)), 404
         log.exception("request.failed", method=call.method, path=call.path)
         message = "Unexpected API Error. The log of the gateway has the details under this request id."
         return Answer(self._style(500, "Internal Server Error", message)), 500

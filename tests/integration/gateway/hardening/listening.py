@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -115,6 +115,13 @@ class Wire:
         self.writer.close()
 
 
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for something that tells nobody when it happens."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 def head(path: str, *more: str, method: str = "GET", host: str = "Host: cloud.test") -> str:
     """A request's head, ended."""
     return "\r\n".join((f"{method} {path} HTTP/1.1", *([host] if host else []), *more, "", ""))
@@ -181,8 +188,7 @@ async def listening(limits: Limits | None = None, **settings: Any) -> AsyncItera
     server = GatewayServer(Gateway(services, [], fallback=small_api(box)), process.gateway, limits)
     box.append(Served(server, asyncio.Event()))
     box[0].over = asyncio.create_task(server.serve_until(box[0].stop))
-    while not server.started and not box[0].over.done():
-        await asyncio.sleep(0.01)
+    await until(lambda: server.started or box[0].over.done())
     try:
         yield box[0]
     finally:

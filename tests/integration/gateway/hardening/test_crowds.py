@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from cairn_gateway.http.protocol import Limits
-from integration.gateway.hardening.listening import Wire, head, listening
+from integration.gateway.hardening.listening import Wire, head, listening, until
 
 
 async def test_waiting_connections_make_room_for_new_ones() -> None:
@@ -24,8 +24,7 @@ async def test_when_all_connections_are_at_work_more_get_503() -> None:
         busy = [await served.connect() for _ in range(3)]
         for wire in busy:
             await wire.send(head("/slow"))
-        while len(served.started) < 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(served.started) == 3)
         late = await served.connect()
         answer = await late.get()
         assert answer.status == 503
@@ -42,8 +41,7 @@ async def test_a_flood_of_connections_holds_no_more_than_the_limit_and_a_few() -
         busy = [await served.connect() for _ in range(10)]
         for wire in busy:
             await wire.send(head("/slow"))
-        while len(served.started) < 10:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(served.started) == 10)
         flood = [await served.connect() for _ in range(200)]
         await asyncio.sleep(0.1)
         assert served.open <= 10 + 16 + 1
@@ -58,8 +56,7 @@ async def test_requests_beyond_the_limit_get_503_at_once() -> None:
         busy = [await served.connect() for _ in range(2)]
         for wire in busy:
             await wire.send(head("/slow"))
-        while len(served.started) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(served.started) == 2)
         other = await served.connect()
         answer = await other.get()
         assert answer.status == 503
@@ -75,8 +72,7 @@ async def test_requests_under_way_are_answered_when_the_process_ends() -> None:
         wire, idle = await served.connect(), await served.connect()
         await idle.get()
         await wire.send(head("/slow"))
-        while not served.started:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(served.started))
         served.stop.set()
         assert await idle.closed() == b""
         await _refuses_connections(served.server.port)
@@ -92,8 +88,7 @@ async def test_the_end_does_not_wait_for_ever() -> None:
         slow, silent, half = [await served.connect() for _ in range(3)]
         await half.send("GET /hello HT")
         await slow.send(head("/slow"))
-        while not served.started:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(served.started))
         began = time.monotonic()
         served.stop.set()
         answer = await slow.reply()

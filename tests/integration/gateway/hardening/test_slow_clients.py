@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from cairn_gateway.http.protocol import Limits
-from integration.gateway.hardening.listening import BIG, head, listening
+from integration.gateway.hardening.listening import BIG, head, listening, until
 
 IMPATIENT = Limits(head_seconds=0.6, stall_seconds=0.8, linger_seconds=0.5)
 SOON = 3.0
@@ -127,11 +127,8 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_cut_off() -> None:
             wire = await served.connect()
             wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
             await wire.send(head(path, "Connection: close"))
-            async with asyncio.timeout(SOON):
-                while served.open == 0:
-                    await asyncio.sleep(0.02)
-                while served.open:
-                    await asyncio.sleep(0.05)
+            await until(lambda: served.open > 0)
+            await until(lambda: served.open == 0, SOON)
             wire.close()
         assert max(served.streamed) < 900
 
