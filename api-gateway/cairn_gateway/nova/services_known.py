@@ -1,8 +1,9 @@
 """Nova's services as Cairn has them: a `nova-compute` per ComputeNode, and the control plane's.
 
-Compute services stand in SQL. Of the control plane, those are known that hold a Lease; others are left out,
-because nobody could say whether they run. A host's heartbeat reaches SQL only when it says something new, so
-`updated_at` of a host that is up is when it last changed.
+Compute services stand in SQL. Of the control plane, those are known that hold a Lease: the conductors. Others
+(schedulers may write nothing, Leases neither) are left out, because nobody could say whether they run. A
+host's heartbeat reaches SQL only when it says something new, so `updated_at` of a host that is up is when it
+last changed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ log = structlog.get_logger()
 COMPUTE: Final = "nova-compute"
 INTERNAL_ZONE: Final = "internal"
 """Where the control plane is (Nova: `internal_service_availability_zone`)."""
-BINARIES: Final = {"cairn-conductor": "nova-conductor", "cairn-scheduler": "nova-scheduler"}
+BINARIES: Final = {"cairn-conductor": "nova-conductor"}
 """By the component that a Lease is labelled with."""
 COMPONENT_LABEL: Final = "compute.cairn.dev/component"
 SILENT_AFTER: Final = timedelta(seconds=60)

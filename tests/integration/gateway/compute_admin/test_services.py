@@ -36,13 +36,11 @@ async def test_hosts_and_the_control_plane_are_listed(cloud: Cloud) -> None:
     await cloud.host("two", up=False)
     await lease(cloud, "c1", "cairn-conductor")
     await lease(cloud, "c2", "cairn-conductor", timedelta(minutes=5))
-    await lease(cloud, "s1", "cairn-scheduler")
     await lease(cloud, "x", "somebody-else")
     found = (await cloud.admin.get(ALL)).json()["services"]
     assert [(item["binary"], item["host"], item["state"], item["zone"]) for item in found] == [
         ("nova-conductor", "c1", "up", "internal"),
         ("nova-conductor", "c2", "down", "internal"),
-        ("nova-scheduler", "s1", "up", "internal"),
         ("nova-compute", "one", "up", "nova"),
         ("nova-compute", "two", "down", "nova"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from cairn_gateway.nova import hypervisors_view as views
 from cairn_gateway.nova.audit_log import last_month
 from cairn_gateway.nova.microversions import MAX, MIN
 from cairn_gateway.nova.moments import row_moment
-from cairn_gateway.nova.services_known import control_service
+from cairn_gateway.nova.services_known import control_service, control_services
+from cairn_runtime.kubernetes import ApiServerUnavailable
 
 NOW = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
 
@@ -118,3 +120,15 @@ def test_a_lease_is_a_service_of_the_control_plane() -> None:
     assert control_service(lease("kube-scheduler", "x", "2026-11-22T14:29:58Z"), NOW) is None
     assert control_service(lease("cairn-conductor", None, None), NOW) is None
     assert control_service({"metadata": {}}, NOW) is None
+
+
+async def test_services_that_nobody_can_tell_of_are_left_out() -> None:
+    class Away:
+        is_open = True
+
+        async def list_path(self, path: str) -> Any:
+            raise ApiServerUnavailable(0, "NoAnswer", path)
+
+    settings = SimpleNamespace(gateway=SimpleNamespace(system_namespace="cairn-system"))
+    services: Any = SimpleNamespace(cluster=SimpleNamespace(kubernetes=Away()), settings=settings)
+    assert await control_services(services) == []
