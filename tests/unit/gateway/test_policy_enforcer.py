@@ -184,5 +184,5 @@ def test_rules_are_written_for_people() -> None:
     assert all(rule.about and not rule.about.endswith(".") for rule in rules)
     assert all(set(rule.scopes) <= set(EVERY_SCOPE) for rule in rules)
     assert act("reboot") == "POST /servers/{server_id}/action (reboot)"
-    without_calls = {rule.name for rule in rules if not rule.operations}
-    assert without_calls == {rule.name for rule in TABLES["Who counts as what"]}
+    assert not [rule.name for rule in rules if rule.scopes and not rule.operations]
+    assert not any(rule.operations for rule in TABLES["Who counts as what"])
