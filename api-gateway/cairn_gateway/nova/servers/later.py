@@ -54,8 +54,6 @@ ACTIONS: tuple[tuple[str, str, str, Range], ...] = (
     ("os-getConsoleOutput", "os-console-output", "show console logs", {"status": 200}),
     ("createBackup", "os-create-backup", "make backups of servers", {}),
     ("evacuate", "os-evacuate", "evacuate servers", {"status": 200}),
-    ("addFloatingIp", "os-floating-ips:add", "associate addresses by this action", OLD_ADDRESSES),
-    ("removeFloatingIp", "os-floating-ips:remove", "disassociate addresses by this action", OLD_ADDRESSES),
     ("migrate", "os-migrate-server:migrate", "migrate servers", {}),
     ("os-migrateLive", "os-migrate-server:migrate_live", "migrate servers", {}),
     ("addFixedIp", "os-multinic:add", "add addresses to servers", OLD_ADDRESSES),

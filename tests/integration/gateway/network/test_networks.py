@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cairn_crds import Network
+from cairn_database import catalog
 from cairn_database.networking import networks
 from cairn_runtime.kubernetes import NotFound
 from integration.gateway.network.conftest import City, Person
@@ -108,8 +109,6 @@ async def test_a_deletion_cut_short_is_not_undone_by_the_mirror(city: City, me: 
     [record] = await networks.find(city.services.db, network_id=mine["id"])
     resource = await city.services.cluster.get(Network, record.name or "")
     await networks.begin_removal(city.services.db, record, keep_draft=True)
-    from cairn_database import catalog
-
     with pytest.raises(networks.ResourceGoing):
         await catalog.networks.take_in(
             city.services.db, resource.metadata.name, resource.spec, resource.metadata.uid
