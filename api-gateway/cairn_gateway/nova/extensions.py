@@ -11,7 +11,7 @@ from typing import Any
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import NotFound
 from cairn_gateway.http.routes import Route
-from cairn_gateway.nova.strict import refuse_query
+from cairn_gateway.nova.queries import refuse_query
 
 RULE = "os_compute_api:extensions"
 NAMESPACE = "http://docs.openstack.org/compute/ext/fake_xml"

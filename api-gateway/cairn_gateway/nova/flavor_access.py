@@ -18,7 +18,7 @@ from cairn_gateway.http.faults import BadRequest, Conflict, NotFound
 from cairn_gateway.http.models import RequestModel
 from cairn_gateway.http.routes import Route
 from cairn_gateway.nova import microversions as at
-from cairn_gateway.nova.strict import refuse_query
+from cairn_gateway.nova.queries import refuse_query
 from cairn_runtime import kubernetes
 
 ADD = "os_compute_api:os-flavor-access:add_tenant_access"

@@ -14,7 +14,7 @@ from cairn_gateway.http.routes import Route
 from cairn_gateway.nova import microversions as at
 from cairn_gateway.nova.extra_spec_rules import refusal
 from cairn_gateway.nova.flavor_access import change, flavor_of
-from cairn_gateway.nova.strict import refuse_query
+from cairn_gateway.nova.queries import refuse_query
 
 RULE = "os_compute_api:os-flavor-extra-specs:"
 KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")

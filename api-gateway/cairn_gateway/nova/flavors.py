@@ -29,7 +29,7 @@ from cairn_gateway.nova import microversions as at
 from cairn_gateway.nova.flavor_access import change, flavor_of, may_use, visible
 from cairn_gateway.nova.flavor_view import brief, full, shows_extra_specs
 from cairn_gateway.nova.paging import next_link, page_limit, page_of
-from cairn_gateway.nova.strict import one_of, query_of, refuse_query
+from cairn_gateway.nova.queries import one_of, query_of, refuse_query
 from cairn_gateway.policy.base import AUTHENTICATED
 from cairn_gateway.reserving import reserve_and_create
 from cairn_runtime import kubernetes

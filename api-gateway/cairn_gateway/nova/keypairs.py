@@ -29,7 +29,7 @@ from cairn_gateway.naming import resource_name
 from cairn_gateway.nova import key_making
 from cairn_gateway.nova import microversions as at
 from cairn_gateway.nova.paging import next_link, page_limit, page_of
-from cairn_gateway.nova.strict import query_of
+from cairn_gateway.nova.queries import query_of
 from cairn_gateway.reserving import reserve_and_create
 from cairn_runtime import kubernetes, public_keys
 

@@ -7,7 +7,7 @@ from cairn_database.quotas import QuotaUsage
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.nova import microversions as at
-from cairn_gateway.nova.strict import query_of
+from cairn_gateway.nova.queries import query_of
 
 RULE = "os_compute_api:limits"
 OTHER_PROJECT = "os_compute_api:limits:other_project"

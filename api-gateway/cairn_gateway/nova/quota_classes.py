@@ -13,8 +13,8 @@ from cairn_gateway.http.faults import BadRequest
 from cairn_gateway.http.models import RequestModel, Since, Until
 from cairn_gateway.http.routes import Route
 from cairn_gateway.nova import microversions as at
+from cairn_gateway.nova.queries import refuse_query
 from cairn_gateway.nova.quota_names import CAIRN_NAMES, NOVA_NAMES, Limit, of_classes
-from cairn_gateway.nova.strict import refuse_query
 
 RULE = "os_compute_api:os-quota-class-sets:"
 ONE = "/os-quota-class-sets/{quota_class}"

@@ -21,8 +21,8 @@ from cairn_gateway.http.faults import BadRequest
 from cairn_gateway.http.models import Boolean, RequestModel, Until
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.nova import microversions as at
+from cairn_gateway.nova.queries import query_of
 from cairn_gateway.nova.quota_names import CAIRN_NAMES, NOVA_NAMES, Limit, of_sets
-from cairn_gateway.nova.strict import query_of
 from cairn_runtime import kubernetes
 
 RULE = "os_compute_api:os-quota-sets:"

@@ -25,7 +25,7 @@ from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.naming import resource_name
 from cairn_gateway.nova import microversions as at
 from cairn_gateway.nova.paging import MAX_LIMIT, page_limit
-from cairn_gateway.nova.strict import query_of, refuse_query
+from cairn_gateway.nova.queries import query_of, refuse_query
 from cairn_gateway.reserving import reserve_and_create
 from cairn_runtime import kubernetes
 

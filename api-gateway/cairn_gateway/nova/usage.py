@@ -16,7 +16,7 @@ from cairn_gateway.http.faults import BadRequest
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.nova import microversions as at
 from cairn_gateway.nova.paging import MAX_LIMIT, next_link, page_limit
-from cairn_gateway.nova.strict import query_of
+from cairn_gateway.nova.queries import query_of
 
 RULE = "os_compute_api:os-simple-tenant-usage:"
 FORMATS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S.%f")
