@@ -28,6 +28,8 @@ from cairn_gateway.http.faults import BadRequest, Forbidden, NotImplementedYet, 
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.naming import slug, with_suffix
 from cairn_gateway.nova import microversions as since
+from cairn_gateway.nova import services_known
+from cairn_gateway.nova.availability_zones import zones
 from cairn_gateway.nova.paging import PREFIX, links
 from cairn_gateway.nova.servers.create_models import MOST_SERVERS, CreateServer, ServerWish
 from cairn_gateway.nova.servers.parts import Parts, find_parts
@@ -49,6 +51,7 @@ async def create(call: Call) -> Answer:
     at_least, at_most = _counts(wish)
     _refuse_what_is_not_there(call, wish)
     await call.services.cluster.require()
+    await _require_zone(call, zone)
     parts = await find_parts(call, wish, body.hints or body.old_hints, host=host)
     await _check_metadata_quota(call, wish)
     new = _instances(call, wish, parts, zone=zone, count=at_most)
@@ -73,6 +76,15 @@ def _placed_by_hand(call: Call, wish: ServerWish) -> tuple[str | None, str | Non
             )
         host = next((name for name in rest if name), None)
     return zone or None, host
+
+
+async def _require_zone(call: Call, zone: str | None) -> None:
+    """Raise BadRequest for a zone without an enabled host (Nova API: POST /servers)."""
+    if zone is None:
+        return
+    available, _unavailable = zones(await services_known.compute_services(call.services))
+    if zone not in available:
+        raise BadRequest("The requested availability zone is not available")
 
 
 def _enforce_options(call: Call, wish: ServerWish, host: str | None, target: dict[str, str | None]) -> None:

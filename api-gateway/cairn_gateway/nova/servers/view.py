@@ -101,7 +101,7 @@ class ServerView:
         if status in WITH_FAULT and record.fault_message is not None:
             server["fault"] = self._fault(record)
         if status in WITH_PROGRESS:
-            server["progress"] = 100 if record.vm_state == "active" else 0
+            server["progress"] = 0  # Nova counts while it migrates or resizes only
         if self._extended:
             self._add_extended(server, record)
         if version >= since.SERVER_LOCKED:
