@@ -11,7 +11,9 @@ from cairn_gateway.services import Identity
 def make_identity(settings: IdentitySettings, db: Database, cluster: Cluster) -> Identity:
     """The back end; `db` and the cluster may still be closed."""
     if settings.backend is IdentityBackend.KEYSTONE:
-        raise NotImplementedError("identity.backend: keystone")
+        from cairn_gateway.identity.keystone import KeystoneIdentity
+
+        return KeystoneIdentity(settings, db, cluster)
     from cairn_gateway.identity.builtin import BuiltInIdentity
 
     return BuiltInIdentity(settings, db)
