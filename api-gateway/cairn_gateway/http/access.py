@@ -11,7 +11,7 @@ from cairn_gateway.http.call import LONGEST_QUERY_FIELDS, Call
 
 log = structlog.get_logger()
 SECRET_NAME = re.compile(
-    r"token|secret|passw|adminpass|key|sign|credential|auth|code|ticket|session", re.IGNORECASE
+    r"token|secret|passw|adminpass|key|sig|credential|auth|code|ticket|session", re.IGNORECASE
 )
 HARMLESS_NAMES = frozenset({"sort_key", "sort_keys", "key_name"})
 LONGEST_VALUE = 64
@@ -67,4 +67,5 @@ def shown_query(query: str) -> str:
 
 def _shown(name: str, value: str) -> str:
     secret = SECRET_NAME.search(name) is not None and name not in HARMLESS_NAMES
-    return HIDDEN if secret or len(value) > LONGEST_VALUE else quote(value, safe=":/,*")
+    # A value with = in it holds fields of its own: some other separator, or another URL.
+    return HIDDEN if secret or "=" in value or len(value) > LONGEST_VALUE else quote(value, safe=":/,*")
