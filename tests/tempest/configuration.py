@@ -22,7 +22,7 @@ FEATURES: Mapping[str, bool] = {
     "live_migration": False,
     "metadata_service": True,
     "pause": True,
-    "personality": True,
+    "personality": False,
     "rescue": False,
     "resize": False,
     "serial_console": False,

@@ -320,8 +320,9 @@ async def delete(call: Call) -> Answer:
 
 
 async def delete_one(call: Call, record: GroupRecord) -> None:
-    """Raises Clash while ports are in it, and for the default group."""
-    if record.name == groups.DEFAULT:
+    """Raises Clash while ports are in it, and, unless the caller is an administrator, for the default group
+    (Neutron: SecurityGroupCannotRemoveDefault)."""
+    if record.name == groups.DEFAULT and "admin" not in call.caller.roles:
         message = "Insufficient rights for removing default security group."
         raise Clash("SecurityGroupCannotRemoveDefault", message)
     with translated():

@@ -38,6 +38,8 @@ from cairn_runtime.kubernetes import KubernetesError
 log = structlog.get_logger()
 RULE = "os_compute_api:servers:create"
 MANUAL = "MANUAL"
+PASSWORD_BYTES = 9
+"""Of a generated password: 12 characters, as many as Nova's."""
 
 
 async def create(call: Call) -> Answer:
@@ -112,11 +114,6 @@ def _refuse_what_is_not_there(call: Call, wish: ServerWish) -> None:
     """Options that mean something that Cairn cannot do yet: refused, so that nobody relies on them."""
     if wish.networks is None and call.version >= since.NETWORKS_REQUIRED:
         raise BadRequest("Invalid input for field/attribute server. 'networks' is a required property.")
-    if wish.admin_pass is not None:
-        raise NotImplementedYet(
-            "Cairn cannot set an administrator's password at creation yet: leave adminPass out, and give a "
-            "key pair or user data."
-        )
     if wish.personality:
         raise NotImplementedYet("Cairn cannot inject files yet: use user data in place of personality.")
     if wish.block_device_mapping:
@@ -249,6 +246,8 @@ def _answer(call: Call, wish: ServerWish, records: list[InstanceRecord]) -> Answ
         "security_groups": [{"name": group.name} for group in wish.security_groups or []]
         or [{"name": "default"}],
     }
+    # Clients expect one (Nova: enable_instance_password). No guest is told: key pairs or user data let in.
+    server["adminPass"] = wish.admin_pass or secrets.token_urlsafe(PASSWORD_BYTES)
     location = f"{call.base_url}{PREFIX}/servers/{first.id}"
     return Answer({"server": server}, headers={"Location": location})
 
