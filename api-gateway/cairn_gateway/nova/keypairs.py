@@ -11,17 +11,16 @@ import asyncio
 import hashlib
 import re
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
 
 from cairn_crds import KeyPair
 from cairn_crds.base import Metadata
 from cairn_crds.key_pair import KeyPairSpec, KeyPairType
-from cairn_database import Database, DisplayNameTaken, QuotaExceeded, catalog, key_pairs
+from cairn_database import DisplayNameTaken, QuotaExceeded, catalog, key_pairs
 from cairn_database.key_pairs import StoredKeyPair
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.caller import Caller
 from cairn_gateway.http.faults import BadRequest, Conflict, Forbidden, NotFound, OverQuota
 from cairn_gateway.http.models import Name, RequestModel, Since
 from cairn_gateway.http.routes import Enforce, Route
@@ -38,25 +37,6 @@ PLAIN_NAME = re.compile(r"[_\- a-zA-Z0-9]+")
 WIDE_NAME = re.compile(r"[_\-@. a-zA-Z0-9]+")
 LONGEST_KEY = 16384
 UserId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
-
-
-class FoundKeyPair(NamedTuple):
-    """What a new server takes of a key pair."""
-
-    public_key: str
-    type: str
-    resource: str
-    """The KeyPair resource's name …"""
-    namespace: str
-    """… in this namespace, which may be another project's than the caller's."""
-
-
-async def find_key_pair(db: Database, caller: Caller, name: str) -> FoundKeyPair | None:
-    """The key pair that the caller knows by this name."""
-    found = await key_pairs.find(db, caller.user_id, caller.namespace, name)
-    if found is None:
-        return None
-    return FoundKeyPair(found.spec.public_key, found.spec.type.value, found.resource, found.namespace)
 
 
 # --- what comes in ---------------------------------------------------------------------------------------

@@ -23,8 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cairn_crds import KeyPair
 from cairn_crds.base import Metadata
 from cairn_crds.key_pair import KeyPairSpec
-from cairn_database import catalog
-from cairn_gateway.nova.keypairs import find_key_pair
+from cairn_database import catalog, key_pairs
 from cairn_runtime.kubernetes import NotFound
 from integration.gateway.catalog.conftest import Town
 
@@ -157,12 +156,11 @@ async def test_a_user_finds_the_key_in_every_project(town: Town) -> None:
     there = await town.client(project=town.other, user="wanderer")
     made = await imported(here)
     assert (await there.get(f"/os-keypairs/{made['name']}")).status_code == 200
-    caller = await town.gateway.caller(town.other, user="wanderer")
-    found = await find_key_pair(town.services.db, caller, made["name"])
+    found = await key_pairs.find(town.services.db, "wanderer", town.other, made["name"])
     assert found is not None
-    assert (found.public_key, found.type, found.namespace) == (made["public_key"], "ssh", town.project)
+    assert (found.spec.public_key, found.namespace) == (made["public_key"], town.project)
     assert (await there.delete(f"/os-keypairs/{made['name']}")).status_code == 204
-    assert await find_key_pair(town.services.db, caller, made["name"]) is None
+    assert await key_pairs.find(town.services.db, "wanderer", town.other, made["name"]) is None
 
 
 async def test_administrators_handle_the_keys_of_others(town: Town) -> None:
