@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from cairn_crds.host_aggregate import HostAggregateSpec
 from cairn_database import aggregates, nodes
@@ -40,10 +40,12 @@ def _no_colon(value: str) -> str:
     return value
 
 
+def _without_edge_spaces(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
 ZoneName = Annotated[Name, AfterValidator(_no_colon)]
-SpacedName = Annotated[
-    str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=255)
-]
+SpacedName = Annotated[Name, BeforeValidator(_without_edge_spaces)]
 """A name at whose ends spaces are taken off."""
 Key = Annotated[
     str, StringConstraints(strict=True, min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9_:. -]+$")

@@ -50,6 +50,8 @@ async def create(services: Services, name: str, zone: str | None) -> AggregateRe
             if holder is not None:
                 resource = with_suffix(base)
             continue
+        except kubernetes.Invalid as error:
+            raise BadRequest(f"There cannot be such an aggregate: {error}") from error
         return await _record(services, HostAggregate.from_api(body))
     raise Conflict(f"No resource name could be found for aggregate {name}. Try again.")
 

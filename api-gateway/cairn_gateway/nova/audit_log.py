@@ -38,7 +38,10 @@ async def show(call: Call) -> Answer:
 
 
 async def _audits(call: Call, moment: datetime) -> dict[str, Any]:
-    begin, end = last_month(moment)
+    try:
+        begin, end = last_month(moment)
+    except OverflowError as error:
+        raise BadRequest(f"Invalid timestamp for date {moment:%Y-%m-%d}: no month was before it") from error
     hosts = [node.name for node in await nodes.list_compute_nodes(call.services.db)]
     return {
         "period_beginning": f"{begin:%Y-%m-%d %H:%M:%S}",

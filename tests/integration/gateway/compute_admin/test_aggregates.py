@@ -170,7 +170,8 @@ async def test_what_is_no_id_is_refused(cloud: Cloud) -> None:
     assert (await cloud.admin.get(f"{ALL}/first")).status_code == 400
     assert (await cloud.admin.get(f"{ALL}/-1")).status_code == 404
     made = await make(cloud.admin, "rack")
-    assert (await cloud.admin.put(f"{ALL}/{made['id']}", json={"aggregate": {}})).status_code == 400
+    for wrong in ({}, {"name": None}, {"name": "  "}, {"name": "bell\a"}, {"name": 5}):
+        assert (await cloud.admin.put(f"{ALL}/{made['id']}", json={"aggregate": wrong})).status_code == 400
     assert (await cloud.admin.get(f"{ALL}?sort=up")).status_code == 400
     older = await cloud.at("2.101")
     assert (await older.get(f"{ALL}?sort=up")).status_code == 200

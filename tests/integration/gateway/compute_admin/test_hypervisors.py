@@ -49,7 +49,7 @@ async def test_each_version_has_its_shape(cloud: Cloud) -> None:
         *("one.example", "QEMU", 7002000),
     )
     assert old["host_ip"] == "192.0.2.10"
-    assert re.fullmatch(r" \d\d:\d\d:\d\d up 3 days,  2:0[56]", shapes["2.88"]["uptime"])
+    assert re.fullmatch(r" \d\d:\d\d:\d\d up 3 days,  2:\d\d", shapes["2.88"]["uptime"])
 
 
 async def test_what_instances_and_the_host_itself_use_is_counted(cloud: Cloud) -> None:

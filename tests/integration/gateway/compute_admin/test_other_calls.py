@@ -41,7 +41,8 @@ async def test_no_host_has_run_an_audit(cloud: Cloud) -> None:
     assert (shown["period_beginning"], shown["period_ending"]) == (
         *("2026-02-01 00:00:00", "2026-03-01 00:00:00"),
     )
-    assert (await cloud.admin.get(f"{path}/invalid_time")).status_code == 400
+    for text in ("invalid_time", "0001-01-01 00:00:00", "2026-13-01 00:00:00"):
+        assert (await cloud.admin.get(f"{path}/{text}")).status_code == 400
     assert (await cloud.anybody.get(path)).status_code == 403
     assert (await cloud.anybody.get(f"{path}/invalid_time")).status_code == 403
 
