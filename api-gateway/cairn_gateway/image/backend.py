@@ -37,7 +37,9 @@ def make_images(settings: GatewayProcessSettings, db: Database, cluster: Cluster
 
     resources = ImageResources(db, cluster, hosts_url(settings))
     if settings.images.backend is ImageBackend.GLANCE:
-        raise ValueError("images.backend: glance is not part of this version yet")
+        from cairn_gateway.image.glance import GlanceImages
+
+        return GlanceImages(settings.images, db, resources)
     from cairn_gateway.image.builtin import BuiltinImages
 
     return BuiltinImages(settings.images, db, make_blobs(settings), resources)

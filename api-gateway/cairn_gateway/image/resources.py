@@ -71,6 +71,35 @@ class ImageResources:
                 return None
             return body if body["spec"].get("id") == record.id else None
 
+    async def adopt(self, image_id: str, name: str, spec: ImageSpec) -> str:
+        """Make the resource of an image that is elsewhere, and with it the row; its name.
+
+        Raises Invalid, ApiServerUnavailable.
+        """
+        base = slug(name, "image")
+        candidate = base
+        for _ in range(NAMES_TRIED):
+            try:
+                body = await self._cluster.create(Image(metadata=Metadata(name=candidate), spec=spec))
+            except AlreadyExists:
+                try:
+                    body = await self._cluster.kubernetes.get(Image, candidate)
+                except NotFound:
+                    continue
+            if body["spec"].get("id") == image_id:
+                await mirror.take_in(self._db, Image.from_api(body))
+                return candidate
+            candidate = with_suffix(base)
+        raise NameWanting(f"no free name for image {image_id}")
+
+    async def say(self, record: ImageRecord, spec: ImageSpec) -> None:
+        """Make the resource say `spec`, where it does not. Raises as `rewrite`."""
+        projects = [member.project for member in await members.members(self._db, record.id)]
+        recorded = without_empty(spec_of(record, record.url or "", projects)) if record.url else None
+        patch = spec.to_api() if recorded is None else merge_diff(recorded.to_api(), spec.to_api())
+        if patch:
+            await self._patch(record, patch)
+
     async def rewrite(self, before: ImageRecord, after: ImageRecord) -> None:
         """Say in the resource what `after` says and `before` did not, then take it in.
 

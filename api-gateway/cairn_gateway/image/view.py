@@ -9,6 +9,15 @@ from cairn_database.images.members import MemberRecord
 from cairn_database.images.records import ImageRecord
 
 HASH_ALGORITHM = "sha512"
+OWN_FIELDS = frozenset(
+    {
+        *("id", "name", "status", "visibility", "owner", "protected", "os_hidden", "tags", "stores"),
+        *("disk_format", "container_format", "min_disk", "min_ram", "size", "virtual_size", "checksum"),
+        *("os_hash_algo", "os_hash_value", "created_at", "updated_at", "self", "file", "schema"),
+        *("locations", "direct_url"),
+    }
+)
+"""What Glance shows of every image; the rest are properties."""
 
 
 def moment(value: datetime) -> str:
@@ -56,3 +65,8 @@ def member_view(record: MemberRecord) -> dict[str, Any]:
         "updated_at": moment(record.updated_at),
         "schema": "/v2/schemas/member",
     }
+
+
+def properties_of(shown: dict[str, Any]) -> dict[str, str]:
+    """The custom properties of an image as it is shown."""
+    return {name: value for name, value in shown.items() if name not in OWN_FIELDS}

@@ -11,7 +11,8 @@ from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import BadRequest, NotFound
 from cairn_gateway.http.models import RequestModel
 from cairn_gateway.http.routes import Route
-from cairn_gateway.nova.images import image_of, properties_of
+from cairn_gateway.image.view import properties_of
+from cairn_gateway.nova.images import image_of
 from cairn_gateway.nova.microversions import IMAGE_METADATA_REMOVED, before
 from cairn_gateway.nova.servers.create import check_metadata_count
 from cairn_gateway.nova.servers.create_models import Metadata

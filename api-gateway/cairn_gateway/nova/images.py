@@ -10,6 +10,7 @@ from typing import Any
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import BadRequest, Forbidden, NotFound
 from cairn_gateway.http.routes import Route
+from cairn_gateway.image.view import properties_of
 from cairn_gateway.nova.microversions import PROXIES_REMOVED, before
 from cairn_gateway.nova.paging import links, next_link, page_limit
 from cairn_gateway.policy.base import AUTHENTICATED
@@ -34,15 +35,6 @@ FILTERS = {
 }
 """Nova's names of filters to Glance's."""
 PROPERTY = "property-"
-OWN_FIELDS = frozenset(
-    {
-        *("id", "name", "status", "visibility", "owner", "protected", "os_hidden", "tags", "stores"),
-        *("disk_format", "container_format", "min_disk", "min_ram", "size", "virtual_size", "checksum"),
-        *("os_hash_algo", "os_hash_value", "created_at", "updated_at", "self", "file", "schema"),
-        *("locations", "direct_url"),
-    }
-)
-"""What Glance shows of every image; the rest are properties."""
 ImageView = dict[str, Any]
 
 
@@ -52,11 +44,6 @@ async def image_of(call: Call) -> ImageView:
     if image is None:
         raise NotFound("Image not found.")
     return image
-
-
-def properties_of(image: ImageView) -> dict[str, str]:
-    """Its custom properties, which Nova calls metadata."""
-    return {name: value for name, value in image.items() if name not in OWN_FIELDS}
 
 
 def _links(call: Call, image_id: str) -> list[dict[str, str]]:
