@@ -92,7 +92,7 @@ lock: $(VENV)/ready ## pin what pyproject.toml asks for (UPGRADE=--upgrade for n
 	@sed -i -e '/^# WARNING/d' -e '/^# Consider using/d' -e '/^cairn @ /d' requirements.lock
 
 # OpenStack's clients, services and tempest live in environments of their own: tests/support/client_environment.py.
-CLIENT_LOCKS := tests/clients/requirements tests/clients/services tests/tempest/requirements
+CLIENT_LOCKS := tests/clients/requirements tests/clients/services tests/clients/s3 tests/tempest/requirements
 .PHONY: lock-clients
 lock-clients: $(VENV)/ready ## pin what tests/clients/*.in and tests/tempest/*.in ask for (UPGRADE=…)
 	@for lock in $(CLIENT_LOCKS); do \

@@ -25,6 +25,7 @@ TESTS = Path(__file__).parents[1]
 LOCKS = {
     "clients": TESTS / "clients" / "requirements.lock",
     "services": TESTS / "clients" / "services.lock",
+    "s3": TESTS / "clients" / "s3.lock",
     "tempest": TESTS / "tempest" / "requirements.lock",
 }
 """Name of an environment to its lock."""
