@@ -38,6 +38,7 @@ class ServerBackend:
             pool_size=connections,
             max_overflow=0,
             pool_timeout=self._timeout,
+            hide_parameters=True,  # errors are logged, and values may be secret
             connect_args=CONNECT_ARGUMENTS.get(self._dialect, {}),
         )
 

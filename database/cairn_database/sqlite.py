@@ -49,6 +49,7 @@ def _engine(
         pool_size=threads,
         max_overflow=0,
         connect_args={"check_same_thread": False, "timeout": busy_timeout},
+        hide_parameters=True,  # errors are logged, and values may be secret
     )
 
     def connect(connection: Any, _record: Any) -> None:
