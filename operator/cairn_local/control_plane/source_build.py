@@ -33,6 +33,17 @@ class BuildError(Exception):
 
 
 @dataclass(frozen=True)
+class Edit:
+    """One expression of the source that is replaced by another."""
+
+    file: str
+    """Below the tree's top."""
+    old: str
+    """Occurs exactly once."""
+    new: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides what a build contains. Changing a field makes a new cache entry."""
 
@@ -48,6 +59,16 @@ class Recipe:
     )
     """Debian package, vendored import path it replaces. The vendored reflect2 reads the Go runtime's map
     layout of before 1.18: the server starts, then crashes at the first custom resource."""
+    edits: tuple[Edit, ...] = (
+        Edit(
+            "vendor/k8s.io/kube-openapi/pkg/validation/validate/type.go",
+            "data == nil || reflect.DeepEqual(reflect.Zero(reflect.TypeOf(data)), reflect.ValueOf(data))",
+            "data == nil",
+        ),
+    )
+    """The comparison takes two `reflect.Value`s, pointers and all. Up to Go 1.15 every zero value had an
+    address of its own, so that it was never true; since 1.16 all share one, and custom resources are refused
+    for an empty string (`must be of type string: "null"`). Dropped in Kubernetes 1.21, by its issue 99804."""
     prebuilt: tuple[tuple[str, str], ...] = (
         ("etcd-server", "usr/bin/etcd"),
         ("kubernetes-client", "usr/bin/kubectl"),
@@ -100,6 +121,8 @@ def build(work: Path, output: Path, progress: Progress, recipe: Recipe = RECIPE)
     for _, path in recipe.replaced:
         shutil.rmtree(tree / "vendor" / path)
         shutil.copytree(work / "replaced/usr/share/gocode/src" / path, tree / "vendor" / path)
+    for edit in recipe.edits:
+        apply_edit(tree, edit)
     output.mkdir(parents=True, exist_ok=True)
     for _, path in recipe.prebuilt:
         shutil.copy2(work / "prebuilt" / path, output / Path(path).name)
@@ -128,6 +151,17 @@ def _unpack_tree(tarball: Path, destination: Path) -> Path:
     top.rename(destination)
     unpacked.rmdir()
     return destination
+
+
+def apply_edit(tree: Path, edit: Edit) -> None:
+    """Edit one file of the source below `tree`. Raises BuildError where it does not hold what is expected."""
+    file = tree / edit.file
+    source = file.read_text() if file.exists() else ""
+    if source.count(edit.old) != 1:
+        raise BuildError(
+            f"{edit.file} of this source is not what the recipe expects: {edit.old!r} is not there once"
+        )
+    file.write_text(source.replace(edit.old, edit.new))
 
 
 class _Compiler:

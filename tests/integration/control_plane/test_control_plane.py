@@ -13,7 +13,9 @@ import pytest
 from cairn_local.control_plane.kubeconfig import KubeconfigError, certificate_kubeconfig
 from cairn_local.control_plane.pki import CertificateAuthority, Subject
 from cairn_local.control_plane.running import KubectlFailed, RunningControlPlane
+from cairn_local.install import install_manifests
 from cairn_local.process import HttpProbe
+from cairn_local.stack import CRDS
 from cairn_local.waiting import wait_until
 
 NAMESPACE = "control-plane-tests"
@@ -94,6 +96,25 @@ def test_custom_resources_have_defaults_validation_and_a_status_of_their_own(
     stored = json.loads(plane.kubectl("-n", NAMESPACE, "get", "stone", "defaulted", "-o", "json"))
     assert stored["status"] == {"placed": True}
     assert stored["spec"]["weight"] == 1, "the status endpoint does not change the spec"
+
+
+def test_an_empty_string_is_a_string(plane: RunningControlPlane) -> None:
+    install_manifests(plane.kubeconfig, CRDS, [])
+    wait_until(lambda: "instances" in plane.kubectl("api-resources", "-o", "name"), "instances to be served")
+    metadata = {"role": "", "tier": "web"}
+    instance: dict[str, Any] = {
+        "apiVersion": "compute.cairn.dev/v1alpha1",
+        "kind": "Instance",
+        "metadata": {"name": "labelled", "namespace": NAMESPACE},
+        "spec": {"flavor": "tiny", "image": "demo", "metadata": metadata},
+    }
+    plane.apply(instance)
+    stored = json.loads(plane.kubectl("-n", NAMESPACE, "get", "instance", "labelled", "-o", "json"))
+    assert stored["spec"]["metadata"] == metadata
+
+    plane.kubectl("-n", NAMESPACE, "delete", "instance", "labelled")
+    with pytest.raises(KubectlFailed, match="must be of type string"):
+        plane.apply(instance | {"spec": {**instance["spec"], "metadata": {"role": 7}}})
 
 
 def test_an_anonymous_request_is_refused(plane: RunningControlPlane) -> None:

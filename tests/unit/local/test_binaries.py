@@ -20,7 +20,15 @@ from cairn_local.control_plane.binaries import (
     find_cached,
     find_control_plane,
 )
-from cairn_local.control_plane.source_build import RECIPE, Progress, Recipe, _upstream_version
+from cairn_local.control_plane.source_build import (
+    RECIPE,
+    BuildError,
+    Edit,
+    Progress,
+    Recipe,
+    _upstream_version,
+    apply_edit,
+)
 
 SERVERS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 
@@ -143,6 +151,20 @@ def test_a_failed_build_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 )
 def test_the_upstream_version_of_a_debian_version(version: str, upstream: str) -> None:
     assert _upstream_version(version) == upstream
+
+
+def test_an_edit_of_the_source_changes_one_expression(tmp_path: Path) -> None:
+    (tmp_path / "type.go").write_text("if data == nil || data == zero {")
+    apply_edit(tmp_path, Edit("type.go", "data == nil || data == zero", "data == nil"))
+    assert (tmp_path / "type.go").read_text() == "if data == nil {"
+
+
+@pytest.mark.parametrize("source", ["if data == nil {", "zero zero"])
+def test_an_edit_that_does_not_fit_the_source_ends_the_build(tmp_path: Path, source: str) -> None:
+    (tmp_path / "type.go").write_text(source)
+    with pytest.raises(BuildError, match=r"type\.go .*'zero'"):
+        apply_edit(tmp_path, Edit("type.go", "zero", ""))
+    assert (tmp_path / "type.go").read_text() == source
 
 
 def kubectl_with(folder: Path, contexts: list[str]) -> Path:
