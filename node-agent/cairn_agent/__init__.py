@@ -4,3 +4,5 @@
 `converge.py`; `heartbeat.py` reports the node; `drivers/` knows the hypervisors. The agent never sees SQL
 and no Kubernetes objects but its own nodes'.
 """
+
+import cairn_runtime  # noqa: F401 - before anything else: it decides what structlog and kopf drag in
