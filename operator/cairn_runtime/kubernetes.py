@@ -26,6 +26,9 @@ from cairn_runtime.settings import KubernetesSettings
 Body = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+CONNECTIONS = 16
+"""To the API server, at most. It answers no faster to more of them, and each one costs 300 KB as long as it
+stays open, most of that asyncio's buffer for TLS."""
 TOKEN_SECONDS = 60.0
 """A pod's token is replaced in its file long before it ends; the file is read this often."""
 
@@ -86,7 +89,7 @@ class Kubernetes:
         self._session = aiohttp.ClientSession(
             base_url=info.server.rstrip("/") + "/",
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout_seconds),
-            connector=aiohttp.TCPConnector(ssl=_ssl_context(info), limit=64),
+            connector=aiohttp.TCPConnector(ssl=_ssl_context(info), limit=CONNECTIONS),
             headers={"User-Agent": "cairn"},
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import sys
@@ -30,12 +31,20 @@ def run_process(name: str, schema: type[Loaded], arguments: list[str], main: Mai
         sys.stderr.write(f"cairn {name}: {describe(error)}\n")
         return 2
     set_up_logs(settings.log, name)
-    # What the imports made lives as long as the process: keep it out of every later collection.
-    gc.collect()
-    gc.freeze()
+    _settle()
     # Not uvloop: when the API server dies under a TLS handshake it keeps transports on descriptors that it
     # has given back (its issues 646 and 653), and a later connection gets one of them.
     return asyncio.run(_run(name, settings, main))
+
+
+def _settle() -> None:
+    """After the imports: what they made lives as long as the process, what they let go is of no more use."""
+    gc.collect()
+    gc.freeze()
+    # glibc keeps freed memory that lies between pieces in use, unless it is asked for it (musl has no such
+    # call). It is 10 MB where modules had to be compiled: at a first start, or without a __pycache__.
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 async def _run(name: str, settings: Loaded, main: Main[Loaded]) -> int:

@@ -17,8 +17,9 @@ Kind = TypeVar("Kind", bound=Resource)
 Key = tuple[str, str]
 """(namespace, name); the namespace of a cluster-wide object is empty."""
 Listener = Callable[[Key], None]
-REMEMBERED_DELETIONS = 4096
-"""More would only grow: what is forgotten is looked up at the API server instead."""
+REMEMBERED_DELETIONS = 1024
+"""A deletion is of interest for the seconds in which older answers may still arrive; what is forgotten by
+then is looked up at the API server instead."""
 
 
 class Store(Generic[Kind]):
