@@ -36,6 +36,7 @@ from cairn_local.settings import NODE, PROJECT, Home
 from cairn_local.stack import AGENT_ACCOUNT, Cluster, KubectlFailed, Stack
 from cairn_local.supervision import Supervisor
 from cairn_local.waiting import wait_until
+from cairn_local.watchdog import watchdog_spec
 
 
 class Machine:
@@ -70,8 +71,7 @@ class Machine:
         with self._progress.step("resource definitions, roles and database tables"):
             self._stack.install()
         if not self._has_account():
-            core = [*self._base(), *self._core()]
-            self._supervisor.apply(core, self._progress.say)
+            self._supervisor.apply([*self._base(), *self._core()], self._progress.say)
             self._stack.enrol([NODE])
             wait_until(self._has_account, "the agent's service account", 60)
             changed = True
@@ -82,7 +82,9 @@ class Machine:
                 {name: value for name, value in agent.env.items() if name.startswith("CAIRN_")}
             ).encode(),
         )
-        changes = self._supervisor.apply([*self._base(), *self._core(), agent], self._progress.say)
+        cairn = [*self._core(), agent]
+        specs = [*self._base(), *cairn, watchdog_spec(self._supervisor, cairn)]
+        changes = self._supervisor.apply(specs, self._progress.say)
         if changed or not self.home.openrc.exists():
             with self._progress.step("the first administrator"):
                 self._stack.bootstrap_identity(PROJECT)

@@ -120,6 +120,8 @@ class ProcessSpec:
     """Working directory."""
     ready: Probe | None = None
     """None: ready as soon as it runs."""
+    live: HttpProbe | None = None
+    """Says something is wrong where only a restart helps; what `watchdog` looks at."""
     ready_seconds: float = 60.0
     """How long it may take to become ready."""
     stop_seconds: float = 10.0

@@ -193,6 +193,7 @@ class Stack:
             env={**environment, **self.environment, "PYTHONUNBUFFERED": "1", CODE_VARIABLE: code_version()},
             directory=self.data_dir,
             ready=HttpProbe(f"http://{LOOPBACK}:{health}/readyz"),
+            live=HttpProbe(f"http://{LOOPBACK}:{health}/healthz"),
             stop_seconds=20.0,
             priority=priority,
         )

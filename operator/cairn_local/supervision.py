@@ -77,6 +77,7 @@ class Supervisor:
 
     def __init__(self, data_dir: Path) -> None:
         """A handle; nothing is started. Raises ValueError when the path cannot hold supervisord's socket."""
+        self.data_dir = data_dir
         self.files = SupervisorFiles(data_dir)
 
     def pid(self) -> int | None:

@@ -25,7 +25,7 @@ Body = dict[str, Any]
 NAMESPACE = "demo"
 KUBERNETES = frozenset({"etcd", "kube-apiserver", "kube-controller-manager"})
 CAIRN = frozenset({"conductor", "scheduler", "gateway", "agent"})
-PROCESSES = KUBERNETES | CAIRN | {"hypervisor"}
+PROCESSES = KUBERNETES | CAIRN | {"hypervisor", "watchdog"}
 BOOT_SECONDS = 240.0
 """For a guest's userspace, under emulation on a busy machine."""
 PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "dnsmasq", "ip", "nsenter", "virsh", "ssh")
