@@ -59,6 +59,9 @@ def _engine(
             "synchronous = FULL",
             "foreign_keys = ON",
             "temp_store = MEMORY",
+            # In KiB, per connection: the kernel caches the file anyway, and SQLite's usual 2 MB would fill up
+            # in each of them as the database grows.
+            "cache_size = -512",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
