@@ -231,6 +231,8 @@ projects = Table(
     _count("instances_used"),
     _count("cores_used"),
     _count("memory_mib_used"),
+    Column("resource_uid", _id()),
+    Column("resource_generation", big_integer()),
     _required("updated_at", UtcDateTime()),
     Column("removed_at", UtcDateTime()),
     UniqueConstraint("id"),

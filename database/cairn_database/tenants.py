@@ -63,25 +63,37 @@ class ProjectRecord:
 # --- projects --------------------------------------------------------------------------------------------
 
 
-async def upsert_project(db: Database, name: str, spec: ProjectSpec, *, uid: str | None = None) -> bool:
+async def upsert_project(
+    db: Database,
+    name: str,
+    spec: ProjectSpec,
+    *,
+    uid: str | None = None,
+    generation: int | None = None,
+) -> bool:
     """Take the project in: its namespace, whether it is enabled, its names, and its limits from now on.
 
     A new one is known to the OpenStack APIs as `spec.id`, else by the resource's `uid`. Raises ProjectTaken
-    where another project has that id, or the name in that domain.
+    where another project has that id, or the name in that domain. With `generation`, an older version of the
+    resource than the one taken in changes nothing.
     """
-    values = {
+    values: dict[str, Any] = {
         "domain_id": spec.domain or DEFAULT_DOMAIN,
         "display_name": spec.display_name or name,
         "namespace": spec.namespace or name,
         "enabled": spec.enabled,
         "spec": spec.to_api(),
     }
+    if generation is not None:
+        values |= {"resource_uid": uid, "resource_generation": generation}
     unused = {"instances_used": 0, "cores_used": 0, "memory_mib_used": 0}
     new_id = spec.id or (uid.replace("-", "") if uid else uuid.uuid4().hex)
 
     def transaction(conn: sa.Connection) -> bool:
         row = conn.execute(sa.select(projects).where(projects.c.name == name).with_for_update()).first()
         given = row.id if row is not None and row.removed_at is None else None
+        if given and _is_newer(row, uid, generation):
+            return False
         limits = quota_limits.of_spec(conn, spec.quotas)
         counted = {f"{field}_limit": limits[field] for field in quota_limits.IN_ROW}
         named = {**values, **counted, "id": given or new_id}
@@ -92,6 +104,12 @@ async def upsert_project(db: Database, name: str, spec: ProjectSpec, *, uid: str
         return changed
 
     return await db.run(transaction)
+
+
+def _is_newer(row: Any, uid: str | None, generation: int | None) -> bool:
+    """Whether the row was written from a newer version of that same resource."""
+    same = generation is not None and row.resource_uid == uid
+    return same and (row.resource_generation or 0) > (generation or 0)
 
 
 async def refuse_taken(db: Database, spec: ProjectSpec, but: str = "") -> None:

@@ -53,7 +53,8 @@ async def ensure_project(db: Database, kubernetes: Kubernetes, name: str, spec: 
         except AlreadyExists:
             project = Project.from_api(await kubernetes.get(Project, name))
     await _ensure_namespace(kubernetes, project)
-    await tenants.upsert_project(db, name, project.spec, uid=project.metadata.uid)
+    metadata = project.metadata
+    await tenants.upsert_project(db, name, project.spec, uid=metadata.uid, generation=metadata.generation)
     return await _recorded(db, name)
 
 
@@ -70,7 +71,10 @@ async def update_project(
     }
     body = await kubernetes.patch(Project, record.name, None, {"spec": patch})
     project = Project.from_api(body)
-    await tenants.upsert_project(db, record.name, project.spec, uid=project.metadata.uid)
+    metadata = project.metadata
+    await tenants.upsert_project(
+        db, record.name, project.spec, uid=metadata.uid, generation=metadata.generation
+    )
     return await _recorded(db, record.name)
 
 

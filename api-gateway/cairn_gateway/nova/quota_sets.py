@@ -194,7 +194,10 @@ async def _patch(call: Call, project: ProjectRecord, changes: dict[str, Any] | N
     except kubernetes.NotFound as error:
         raise BadRequest(f"Project ID {project.id} is not a valid project.") from error
     changed: Project = Project.from_api(body)
-    await tenants.upsert_project(services.db, project.name, changed.spec, uid=changed.metadata.uid)
+    metadata = changed.metadata
+    await tenants.upsert_project(
+        services.db, project.name, changed.spec, uid=metadata.uid, generation=metadata.generation
+    )
 
 
 HANDLER = Enforce.HANDLER

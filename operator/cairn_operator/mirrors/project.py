@@ -37,7 +37,10 @@ async def take_in_project(context: MirrorContext, project: Project) -> Mirrored:
         body = binding(f"cairn-project-{role}", "ClusterRole", f"cairn-project-{role}", subjects)
         await ensure_managed(context.kubernetes, f"{RBAC}/namespaces/{namespace}/rolebindings", body)
     try:
-        await tenants.upsert_project(context.db, name, project.spec, uid=project.metadata.uid)
+        metadata = project.metadata
+        await tenants.upsert_project(
+            context.db, name, project.spec, uid=metadata.uid, generation=metadata.generation
+        )
     except ProjectTaken as error:
         return Mirrored(False, "NameTaken", str(error))
     return Mirrored(fields={"namespace": namespace})

@@ -29,6 +29,8 @@ def upgrade() -> None:
     _flavors()
     _key_pairs()
     _server_groups()
+    op.add_column("projects", sa.Column("resource_uid", sa.String(length=36), nullable=True))
+    op.add_column("projects", sa.Column("resource_generation", big_integer(), nullable=True))
     _quotas()
     op.create_index(
         "ix_instances_project_terminated_at", "instances", ["project", "terminated_at", "id"], unique=False

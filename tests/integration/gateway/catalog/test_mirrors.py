@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import secrets
 
+import pytest
+
 from cairn_crds import Flavor, KeyPair, ServerGroup
 from cairn_crds.base import Metadata
 from cairn_crds.flavor import FlavorSpec
 from cairn_crds.key_pair import KeyPairSpec
 from cairn_crds.server_group import GroupPolicy, ServerGroupSpec
+from cairn_database import catalog
 from cairn_operator.mirrors import plain
 from cairn_operator.mirrors.controller import MirrorContext
+from cairn_runtime.kubernetes import ApiServerUnavailable
 from integration.gateway.catalog.conftest import Town
 from integration.gateway.catalog.test_keypairs import new_key
 
@@ -79,10 +83,32 @@ async def test_key_pairs_and_groups_of_kubectl_have_owners_if_they_say_so(town: 
 
 
 async def test_a_reservation_without_a_resource_is_swept_away(town: Town) -> None:
-    from cairn_database import catalog
-
     db = town.services.db
     assert await catalog.flavors.reserve(db, "lost", FlavorSpec(vcpus=1, memory_mib=1))
     assert ("", "lost") in await catalog.recorded_keys(db, "flavors")
     await plain.remove_flavor(context(town), "", "lost")
     assert await catalog.flavor_by_id(db, "lost") is None
+
+
+async def test_without_an_api_server_nothing_is_half_made(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = await town.client("admin")
+
+    async def unavailable(*_: object) -> None:
+        raise ApiServerUnavailable(503, "Unavailable", "it is down")
+
+    monkeypatch.setattr(town.services.cluster.kubernetes, "create", unavailable)
+    name = f"m1.{secrets.token_hex(3)}"
+    bodies = {
+        "/flavors": {"flavor": {"name": name, "ram": 64, "vcpus": 1, "disk": 0}},
+        "/os-keypairs": {"keypair": {"name": "key", "public_key": new_key()}},
+        "/os-server-groups": {"server_group": {"name": "group", "policy": "affinity"}},
+    }
+    for path, body in bodies.items():
+        answer = await admin.post(path, json=body)
+        assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+        assert list((await admin.get(path)).json().values()) == [[]]
+    monkeypatch.undo()
+    for path, body in bodies.items():
+        assert (await admin.post(path, json=body)).status_code in (200, 201)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from cairn_crds import Project
-from cairn_database import QuotaExceeded, instances, quotas
+from cairn_database import QuotaExceeded, instances, quotas, tenants
 from integration.database.support import SMALL, new
 from integration.gateway.catalog.conftest import Town
 
@@ -205,3 +205,15 @@ async def test_limits_have_the_shape_of_the_version(
     assert there <= limits["absolute"].keys()
     assert not gone & limits["absolute"].keys()
     assert (limits["absolute"]["maxTotalRAMSize"], limits["absolute"]["totalServerGroupsUsed"]) == (51200, 0)
+
+
+async def test_a_late_look_at_the_project_changes_nothing(town: Town) -> None:
+    admin, db = await town.client("admin"), town.services.db
+    older = await town.services.cluster.get(Project, town.project)
+    project_id = await town.project_id(town.project)
+    await admin.put(f"/os-quota-sets/{project_id}", json={"quota_set": {"cores": 2}})
+    late = older.metadata
+    assert not await tenants.upsert_project(
+        db, town.project, older.spec, uid=late.uid, generation=late.generation
+    )
+    assert (await quota_set(admin, project_id))["cores"] == 2

@@ -119,5 +119,6 @@ async def test_what_nova_refuses_is_refused(town: Town) -> None:
         answer = await admin.get("/os-simple-tenant-usage", params=query)
         assert (answer.status_code, answer.json()["badRequest"]["message"]) == (400, message)
     assert (await admin.get("/os-simple-tenant-usage", params={**DAY, "unknown": "1"})).status_code == 400
+    assert (await admin.get("/os-simple-tenant-usage/", params=DAY)).status_code == 404
     nothing = await usage_of(admin, "nothing")
     assert nothing == {}
