@@ -327,8 +327,31 @@ async def delete_one(call: Call, record: GroupRecord) -> None:
         raise Clash("SecurityGroupCannotRemoveDefault", message)
     with translated():
         await groups.refuse_use(call.services.db, record.id)
+    await _delete_rules_naming(call, record)
     await call.services.cluster.delete(SecurityGroup, record.name, record.namespace)
     await groups.remove(call.services.db, record.namespace, record.name)
+
+
+async def _delete_rules_naming(call: Call, record: GroupRecord) -> None:
+    """The rules of other groups that let in its members go with it, as in Neutron."""
+    rules = security_group_rules.c
+    naming = await groups.list_rules(
+        call.services.db, rules.remote_group_id == record.id, rules.group_id != record.id
+    )
+    gone = {rule.id for rule in naming}
+    owners = {rule.group_id for rule in naming}
+    for other in await groups.find(call.services.db, security_groups.c.id.in_(owners)):
+        await edit(call, other, _without(other, gone))
+
+
+def _without(
+    group: GroupRecord, gone: set[str]
+) -> Callable[[SecurityGroupSpec], Awaitable[SecurityGroupSpec]]:
+    async def change(spec: SecurityGroupSpec) -> SecurityGroupSpec:
+        rest = [rule for rule in spec.rules if groups.rule_id(group.id, rule) not in gone]
+        return spec.model_copy(update={"rules": rest})
+
+    return change
 
 
 ROUTES: tuple[Route, ...] = (

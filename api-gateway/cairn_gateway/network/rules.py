@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_interface
 from typing import Annotated, Any, ClassVar, Literal
 
 import sqlalchemy as sa
@@ -145,16 +145,17 @@ def _check_ports(protocol: str | None, low: int | None, high: int | None) -> Non
 
 
 def _prefix(text: str | None, ether_type: EtherType) -> str | None:
+    """With its length. Bits of a host in it stay, as in Neutron: clients compare with what they sent."""
     if not text:
         return None
     try:
-        network = ip_network(text, strict=False)
+        network = ip_interface(text)
     except ValueError as error:
         raise Bad("InvalidCIDR", f"Invalid CIDR {text} given as IP prefix.") from error
     if f"IPv{network.version}" != ether_type.value:
         message = f"Conflicting value ethertype {ether_type} for CIDR {text}"
         raise Bad("SecurityGroupRuleParameterConflict", message)
-    return str(network)
+    return network.with_prefixlen
 
 
 async def create(call: Call) -> Answer:

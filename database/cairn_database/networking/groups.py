@@ -243,13 +243,12 @@ async def remove(db: Database, namespace: str, name: str) -> None:
 
 
 async def refuse_use(db: Database, group_id: str) -> None:
-    """Raises SecurityGroupInUse when a port is in the group, or a rule of another group names it."""
+    """Raises SecurityGroupInUse when a port is in the group. Rules that name it do not keep it (Neutron)."""
 
     def query(conn: sa.Connection) -> bool:
-        rules, links = security_group_rules.c, port_security_groups.c
+        links = port_security_groups.c
         used = sa.select(links.port_id).where(links.group_id == group_id).limit(1)
-        named = sa.select(rules.id).where(rules.remote_group_id == group_id, rules.group_id != group_id)
-        return conn.execute(used).first() is not None or conn.execute(named.limit(1)).first() is not None
+        return conn.execute(used).first() is not None
 
     if await db.read(query):
         raise SecurityGroupInUse(group_id)

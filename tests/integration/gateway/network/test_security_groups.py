@@ -80,13 +80,12 @@ async def test_a_rule_may_name_another_group(me: Person, stranger: Person) -> No
     group, front = await _group(me), await _group(me, "front")
     rule = (await _rule(me, group, remote_group_id=front["id"]))["security_group_rule"]
     assert rule["remote_group_id"] == front["id"]
-    await me.delete(f"/security-groups/{front['id']}", 409)
     theirs = await _group(stranger)
     await _rule(me, group, 404, remote_group_id=theirs["id"])
     await _rule(stranger, group, 404)
     await stranger.delete(f"/security-group-rules/{rule['id']}", 404)
-    await me.delete(f"/security-group-rules/{rule['id']}")
     await me.delete(f"/security-groups/{front['id']}")
+    await me.get(f"/security-group-rules/{rule['id']}", 404)
 
 
 @pytest.mark.parametrize(
