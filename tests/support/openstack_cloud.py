@@ -27,6 +27,13 @@ FAST = {
     "conductor": {"conductor__sweep_seconds": 2},
 }
 """Nothing waits for a sweep that people would not notice; tests would."""
+PUBLIC: dict[str, Any] = {
+    "apiVersion": "compute.cairn.dev/v1alpha1",
+    "kind": "Network",
+    "metadata": {"name": "public"},
+    "spec": {"cidr": "192.0.2.0/24", "external": True},
+}
+"""Where floating addresses come from."""
 ROBOT = "robot"
 """Signs in with the application credential `robot` of ann."""
 PEOPLE = {"ann": ("demo", "member"), "rita": ("demo", "reader"), "bob": ("other", "member")}
@@ -82,6 +89,7 @@ def running_openstack(
     """Start everything; `options` as of `running_cloud`, `settings` also for the process kind `gateway`."""
     settings = {**FAST, **(settings or {})}
     with running_cloud(plane, directory, nodes=nodes, settings=settings, **options) as cloud:
+        cloud.apply(PUBLIC)
         cloud.stack.bootstrap_identity("admin", ADMIN_PASSWORD)
         cloud.processes.add(cloud.stack.gateway(**settings.get("gateway", {})))
         url = f"http://{LOOPBACK}:{cloud.stack.port('gateway-api')}"

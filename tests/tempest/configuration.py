@@ -91,7 +91,12 @@ def _sections(cloud: OpenStackCloud, directory: Path) -> dict[str, dict[str, obj
             "scheduler_enabled_filters": "all",
         },
         "image": {"region": REGION},
-        "network": {"region": REGION, "shared_physical_network": True},
+        "network": {
+            "region": REGION,
+            "shared_physical_network": True,
+            "public_network_id": _network(cloud, "public"),
+            "floating_network_name": "public",
+        },
         "service_available": {
             "neutron": True,
             "cinder": False,
@@ -108,6 +113,11 @@ def _flavor(cloud: OpenStackCloud, name: str, ram: int) -> str:
     body = {"name": name, "id": name, "ram": ram, "vcpus": 1, "disk": 1}
     cloud.call("POST", "/compute/v2.1/flavors", {"flavor": body})
     return name
+
+
+def _network(cloud: OpenStackCloud, name: str) -> str:
+    found = cloud.call("GET", f"/network/v2.0/networks?name={name}")["networks"]
+    return str(found[0]["id"])
 
 
 def _image(cloud: OpenStackCloud, name: str) -> str:
