@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import string
 import time
@@ -64,7 +65,7 @@ class Api:
             answer, status = self._fault(fault, fault.message), fault.status
         except (DatabaseUnavailable, SchemaOutdated, ApiServerUnavailable) as error:
             log.warning("request.unavailable", error=str(error), path=call.path)
-            unavailable = ServiceUnavailable(f"Cairn cannot answer now: {error}")
+            unavailable = _unavailable(error)
             answer, status = self._fault(unavailable, unavailable.message), 503
         except asyncio.CancelledError:
             # The process is being stopped, and this has taken longer than it was given.
@@ -164,6 +165,19 @@ class Api:
         if route.rule is not None and not call.enforced:
             raise RuntimeError(f"{route.method} {route.path} answered without asking the policy")
         return answer
+
+
+def _unavailable(error: Exception) -> ServiceUnavailable:
+    """What callers are told. The log has more: addresses are not everybody's business."""
+    what, after = "database", 5.0
+    if isinstance(error, SchemaOutdated):
+        what = "database (which is being upgraded)"
+    elif isinstance(error, ApiServerUnavailable):
+        what, after = "Kubernetes API server", error.delay or 5.0
+    message = (
+        f"Cairn's {what} does not answer now. What was asked for may have been done: look, or ask again."
+    )
+    return ServiceUnavailable(message, retry_after=math.ceil(after))
 
 
 async def _send(send: Send, call: Call, answer: Answer, status: int) -> None:

@@ -195,6 +195,8 @@ class Guesser:
     asked: int = 0
     known: dict[str, list[str]] = field(default_factory=dict)
     strategies: dict[Any, Any] = field(default_factory=dict)
+    drawn: dict[str, list[Any]] = field(default_factory=dict)
+    """Bodies by operation."""
     statuses: dict[int, int] = field(default_factory=dict)
 
     def run(self, documents: list[str], seconds: float) -> None:
@@ -228,12 +230,14 @@ class Guesser:
         if not operation.definition.raw.get("requestBody", {}).get("content", {}).get("application/json"):
             yield from [(names, NOTHING)] * 3
             return
-        for case in self._cases(operation):
-            body = case.as_transport_kwargs(base_url=self.base_url)
-            content = body["json"] if "json" in body else body.get("data", NOTHING)
-            yield names, content
-            for _ in range(3):
-                yield names, self._odd(content)
+        drawn = self.drawn.setdefault(operation.label, [])
+        if not drawn or self.chance.random() < 0.3:  # to draw one takes longer than to ask ten times
+            for case in self._cases(operation):
+                body = case.as_transport_kwargs(base_url=self.base_url)
+                drawn.append(body["json"] if "json" in body else body.get("data", NOTHING))
+                yield names, drawn[-1]
+        for content in self.chance.sample(drawn, min(3, len(drawn))):
+            yield from ((names, self._odd(content)) for _ in range(4))
 
     def _odd(self, value: Any) -> Any:
         """`value` with something odd somewhere in it."""
