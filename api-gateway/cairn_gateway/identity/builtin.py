@@ -90,16 +90,18 @@ class BuiltInIdentity:
             if known.expires <= time.time():
                 del self._verified[key]
                 raise NotAuthentic("the token has expired")
-            if known.revision == await self._revision.now():
-                self._verified.move_to_end(key)
-                return known
-        token = known.token if known is not None else await self.read(text)
+        at = await self._revision.now()  # before all that it is to vouch for
+        if known is not None and known.revision == at:
+            self._verified.move_to_end(key)
+            return known
         try:
+            # Again, for a known one: its key may have been dropped.
+            token = await self.read(text)
             standing = await access.stand(self.db, token.claim())
         except NotAuthentic:
             self._verified.pop(key, None)
             raise
-        found = Verified(standing.revision, token, caller_of(standing, token), token.expires_at.timestamp())
+        found = Verified(at, token, caller_of(standing, token), token.expires_at.timestamp())
         self._verified[key] = found
         while len(self._verified) > MOST_REMEMBERED:
             self._verified.popitem(last=False)

@@ -51,7 +51,7 @@ class KeyRing:
     """The keys of one purpose."""
 
     def __init__(self, db: Database, purpose: str, wrap: KeyWrap, revision: Revision) -> None:
-        """A rotation changes the `revision`: until then, what no key fits is nobody's."""
+        """A rotation changes the `revision`; as long as that is the same, the keys are."""
         self._db = db
         self._revision = revision
         self._purpose = purpose
@@ -60,20 +60,14 @@ class KeyRing:
         self._loaded_at = -1
 
     async def encrypt(self, message: bytes) -> str:
-        """With the newest key that the database has, without padding. Makes the first key."""
-        return (await self._load()).encrypt(message).decode().rstrip("=")
+        """With the newest key, without padding. Makes the first key."""
+        return (await self._ring()).encrypt(message).decode().rstrip("=")
 
     async def decrypt(self, message: str) -> bytes:
         """Raises NotAuthentic for what none of the keys has encrypted."""
         padded = (message + "=" * (-len(message) % 4)).encode()
-        ring = self._fernet or await self._load()
         try:
-            return ring.decrypt(padded)
-        except InvalidToken as error:
-            if self._loaded_at == await self._revision.now():
-                raise NotAuthentic("no key fits") from error
-        try:
-            return (await self._load()).decrypt(padded)
+            return (await self._ring()).decrypt(padded)
         except InvalidToken as error:
             raise NotAuthentic("no key fits") from error
 
@@ -82,13 +76,15 @@ class KeyRing:
         found = await keys.rotate(self._db, self._purpose, self._wrap.new_key(), keep)
         return found[0].number
 
-    async def _load(self) -> MultiFernet:
+    async def _ring(self) -> MultiFernet:
+        """The keys as they are now: a dropped one counts at no gateway."""
         at = await self._revision.now()  # before the keys, which are then at least as new
-        found = await keys.list_keys(self._db, self._purpose)
-        if not found:
-            found = await keys.ensure_key(self._db, self._purpose, self._wrap.new_key())
-        self._fernet = MultiFernet([self._wrap.unwrap(key.secret) for key in found])
-        self._loaded_at = at
+        if self._fernet is None or at != self._loaded_at:
+            found = await keys.list_keys(self._db, self._purpose)
+            if not found:
+                found = await keys.ensure_key(self._db, self._purpose, self._wrap.new_key())
+            self._fernet = MultiFernet([self._wrap.unwrap(key.secret) for key in found])
+            self._loaded_at = at
         return self._fernet
 
 

@@ -2,7 +2,7 @@
 
 Its answer about a token is used again for `identity.cache_seconds`, so long can a token that was revoked
 there still count here. A project that is not known here gets a Project resource when somebody first comes
-with it. """
+with it."""
 
 from __future__ import annotations
 

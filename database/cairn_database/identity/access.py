@@ -1,4 +1,6 @@
-"""What a token stands for: its user, where it counts, and with which roles, at one revision."""
+"""What a token stands for: its user, where it counts, and with which roles.
+
+Whoever keeps a Standing reads the revision before (revision.py): then it is at least as new."""
 
 from __future__ import annotations
 
@@ -45,7 +47,6 @@ class Claim:
 class Standing:
     """What is true of a claim."""
 
-    revision: int
     user: User
     user_domain: Domain
     project: ProjectRecord | None
@@ -63,7 +64,6 @@ async def stand(db: Database, claim: Claim) -> Standing:
 
 
 def _stand(conn: sa.Connection, claim: Claim) -> Standing:
-    at = revision.read(conn)  # before all else, see revision.read
     _refuse_revoked(conn, claim)
     user, user_domain = _user(conn, claim)
     project, project_domain, domain = _scope(conn, claim)
@@ -82,7 +82,6 @@ def _stand(conn: sa.Connection, claim: Claim) -> Standing:
         raise NotAuthentic(f"user {user.id} has no role there")
     named = rows.every(conn, roles, Role, roles.c.id.in_(sorted(held))) if held else []
     return Standing(
-        at,
         user,
         user_domain,
         project,

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from integration.gateway.identity.people import IdentityCloud, by_password, by_token
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from cairn_database import Database
+from cairn_database.identity import keys
+from cairn_database.identity.revision import Revision
+from cairn_gateway.app import create_app
+from cairn_gateway.identity.builtin import BuiltInIdentity
+from cairn_gateway.identity.keys import KeyRing, KeyWrap
+from cairn_gateway.identity.settings import IdentitySettings
+from cairn_runtime.health import Health
+from integration.gateway.identity.people import IdentityCloud, Person, by_password, by_token
 
 
 async def test_versions_are_there_without_a_token(cloud: IdentityCloud) -> None:
@@ -117,3 +130,45 @@ async def test_guessing_is_slowed_down(cloud: IdentityCloud) -> None:
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["retry-after"]) > 0
     assert (await cloud.sign_in(by_password("admin", cloud.password))).status_code == 201
+
+
+async def test_two_gateways_are_one(cloud: IdentityCloud) -> None:
+    """What one issues the other takes, and what one ends is over at the other."""
+    own = cloud.services
+    url = own.settings.database.url.get_secret_value()
+    async with Database(url) as db:
+        other = replace(own, db=db, identity=BuiltInIdentity(IdentitySettings(), db))
+        transport = httpx.ASGITransport(app=create_app(other, Health()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://other.test") as client:
+            admin = await cloud.admin()
+            there = Person(client, admin.token, admin.body)
+            for _ in range(3):
+                assert await there.still_counts()
+            token = await cloud.admin()
+            gone = await admin.ask("DELETE", "/auth/tokens", X_Subject_Token=admin.token)
+            assert gone.status_code == 204
+            assert not await there.still_counts()
+            ring = KeyRing(db, keys.TOKENS, KeyWrap(""), Revision(db))
+            await ring.rotate(3)
+            fresh = await cloud.admin()
+            for person in (token, fresh):
+                assert await Person(client, person.token, person.body).still_counts()
+            for _ in range(3):
+                await ring.rotate(3)
+            assert not await Person(client, fresh.token, fresh.body).still_counts()
+        await other.identity.close()
+
+
+async def test_no_log_has_a_secret(cloud: IdentityCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    member, password = await cloud.member()
+    await cloud.sign_in(by_password("admin", "wrong-password-7"))
+    await cloud.sign_in(by_token("wrong-token-7"))
+    path = f"/users/{member.body['user']['id']}/application_credentials"
+    made = await member.ask("POST", path, {"application_credential": {"name": "robot"}})
+    assert made.status_code == 201
+    written = capsys.readouterr()
+    text = written.out + written.err
+    assert "identity.signed_in" in text
+    secret = made.json()["application_credential"]["secret"]
+    for hidden in (password, cloud.password, member.token, "wrong-password-7", "wrong-token-7", secret):
+        assert hidden not in text
