@@ -35,4 +35,4 @@ def network_api(services: Services) -> Api:
 
 def without_json(_call: Call, path: str) -> str:
     """`/v2.0/networks.json` is `/v2.0/networks`: old clients write it so."""
-    return path.removesuffix(".json")
+    return path if path.endswith("/openapi.json") else path.removesuffix(".json")
