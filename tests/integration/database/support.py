@@ -67,7 +67,7 @@ def new(name: str = "web", **changes: Any) -> NewInstance:
         "project": "blue",
         "namespace": "blue",
         "name": name,
-        "request": {"flavor": "small", "image": "debian"},
+        "request": {"spec": {"flavor": "small", "image": "debian"}},
         "flavor": SMALL,
         "image": IMAGE,
         "request_id": "req-create",

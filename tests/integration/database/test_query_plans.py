@@ -16,15 +16,18 @@ from cairn_database import (
     Database,
     TaskState,
     VmState,
+    asking,
     claims,
     failures,
     history,
     hosts,
     instances,
+    listing,
     quotas,
     tasks,
     tenants,
 )
+from cairn_database.listing import Filter, InstanceQuery, Operator
 from integration.database.conftest import sqlite_only
 from integration.database.support import active, delete, make_cloud, new, spawning
 
@@ -69,6 +72,17 @@ def _complaints(plans: dict[str, list[str]]) -> list[str]:
     ]
 
 
+LISTS = (
+    InstanceQuery(project="blue", limit=10),
+    InstanceQuery(limit=10),
+    InstanceQuery(project="blue", filters=(Filter(Operator.IN, "vm_state", ["active"]),), limit=10),
+    InstanceQuery(project="blue", filters=(Filter(Operator.MATCHES, "display_name", "web"),), limit=10),
+    InstanceQuery(project="blue", filters=(Filter(Operator.ANY_TAG, "", ("a", "b")),), limit=10),
+    InstanceQuery(filters=(Filter(Operator.EQUAL, "reservation_id", "r-1"),), limit=10),
+)
+"""What people ask of GET /servers; others may sort, but not read more than a project."""
+
+
 async def _everything_hot(db: Database) -> None:
     """A boot, a stop, failures, deletes, and every list that a process asks for again and again."""
     group = await tenants.upsert_server_group(
@@ -88,6 +102,7 @@ async def _everything_hot(db: Database) -> None:
     await failures.reschedule(db, broken.id, broken.version, exclude_host="host-0", message="again")
     rule = claims.GroupRule(group.id, group.policy, 1, (await hosts.group_hosts(db, group.id))[0])
     other = await instances.register(db, new("other", group_id=group.id))
+    other = await instances.bind(db, other.id, other.version, resource_uid="uid", generation=1)
     request = claims.ClaimRequest(other.id, other.version, "host-1", 1, 1, 1, rule)
     await claims.claim_many(db, [request])
     await instances.list_live(db)
@@ -98,13 +113,15 @@ async def _everything_hot(db: Database) -> None:
     await instances.list_by_host(db, "host-0")
     await instances.get_by_name(db, "blue", "other")
     await instances.get_many(db, [record.id, other.id])
-    await instances.bind(db, other.id, other.version, resource_uid="uid", generation=1)
     await hosts.load_hosts(db, changed_since=0)
     await hosts.load_hosts(db, names=["host-0"])
     await hosts.group_hosts(db, group.id)
     await quotas.recount(db, "blue")
     await quotas.report(db, "blue")
     await history.list_actions(db, record.id)
+    for query in LISTS:
+        await listing.list_instances(db, query)
+    await asking.change_power(db, record.id, "start", request_id="req-1")
     await delete(db, record)
     await tenants.project_of_namespace(db, "blue")
 
@@ -122,7 +139,8 @@ async def test_hot_statements_use_an_index(db: Database) -> None:
 @sqlite_only
 @pytest.mark.parametrize("name", READS_IT_ALL)
 async def test_the_check_sees_a_full_scan(db: Database, name: str) -> None:
-    await db.run(lambda conn: conn.exec_driver_sql("DROP INDEX ix_instances_deleted"))
+    for index in ("ix_instances_deleted", "ix_instances_created_at"):
+        await db.run(lambda conn, index=index: conn.exec_driver_sql(f"DROP INDEX {index}"))  # type: ignore[misc]
     with _statements() as seen:
         await READS_IT_ALL[name](db)
     assert _complaints(await _plans(db, seen)) != []

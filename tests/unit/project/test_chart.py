@@ -217,4 +217,4 @@ def test_the_settings_that_the_schema_lets_through_are_sections_of_some_process(
     assert schema is not None
     settings = schema["properties"]["settings"]
     sections = {name for process in PROCESSES for name in process.model_fields}
-    assert set(settings["properties"]) == sections - {"database", "health"}
+    assert set(settings["properties"]) == sections - {"database", "health", "bootstrap"}

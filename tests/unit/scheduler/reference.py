@@ -133,6 +133,7 @@ REFERENCE: dict[tuple[str, ...], Passes] = {
     ("DifferentHostFilter",): lambda host, found, wanted, settings: (
         host.name not in (wanted.different_host or ())
     ),
+    ("RequestedHostFilter",): lambda host, found, wanted, settings: wanted.host in (None, host.name),
     ("SameHostFilter",): lambda host, found, wanted, settings: (
         wanted.same_host is None or host.name in wanted.same_host
     ),

@@ -131,6 +131,7 @@ def requests(draw: st.DrawFn) -> PlacementRequest:
         excluded_hosts=draw(hosts_called),
         different_host=draw(st.none() | hosts_called),
         same_host=draw(st.none() | hosts_called),
+        host=draw(st.none() | st.sampled_from(NAMES)),
     )
 
 

@@ -66,3 +66,10 @@ def test_the_hints_different_host_and_same_host(
     hosts = table(*HOSTS)
     assert passing("DifferentHostFilter", hosts, request(different_host=others)) == different
     assert passing("SameHostFilter", hosts, request(same_host=others)) == same
+
+
+def test_the_host_that_is_asked_for_by_name() -> None:
+    hosts = table(*HOSTS)
+    assert passing("RequestedHostFilter", hosts, request(host=None)) == ALL
+    assert passing("RequestedHostFilter", hosts, request(host="b")) == {"b"}
+    assert passing("RequestedHostFilter", hosts, request(host="gone")) == set()
