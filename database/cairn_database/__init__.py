@@ -10,10 +10,15 @@ transaction each, by compare-and-set on the row's version. Who calls what:
     claims      placing instances on hosts               scheduler
     hosts       what hosts have, and how much is used    scheduler
     addresses   the instance's interfaces                conductor
-    quotas      limits and usage of projects             gateway
+    quotas      taking what projects and users may have  gateway
+    quota_limits  limits of classes, projects, users     their controllers, gateway
+    usage       who ran what, and when                   gateway
     history     actions and events                       gateway
-    catalog     mirrors: flavors, images, networks …     their controllers, gateway
-    tenants     mirrors: projects, server groups         their controllers, scheduler, gateway
+    catalog     mirrors: images, networks …              their controllers, gateway
+    flavors     mirrors: flavors, by id and name         their controller, gateway
+    key_pairs   mirrors: key pairs, by user              their controller, gateway
+    server_groups  mirrors: server groups, by id         their controller, scheduler, gateway
+    tenants     mirrors: projects                        their controller, scheduler, gateway
     nodes       mirrors: compute nodes                   their controller, gateway
     aggregates  mirrors: host aggregates, zones          their controller, gateway
     identity    people, roles, credentials               gateway

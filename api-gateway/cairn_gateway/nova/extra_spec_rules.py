@@ -20,6 +20,7 @@ class Truth:
     """A boolean, in any of the words that Nova takes for one."""
 
     def problem(self, value: str) -> str | None:
+        """What is wrong with `value`; None where nothing is."""
         if value.strip().lower() in TRUTHS:
             return None
         return f"'{value}' is not a valid boolean-like value"
@@ -33,6 +34,7 @@ class Number:
     most: int | None = None
 
     def problem(self, value: str) -> str | None:
+        """What is wrong with `value`; None where nothing is."""
         if not re.fullmatch(r"\s*[+-]?[0-9]{1,30}\s*", value):
             return f"'{value}' is not a valid integer value"
         if self.most is not None and int(value) > self.most:
@@ -49,6 +51,7 @@ class Word:
         self.words = words
 
     def problem(self, value: str) -> str | None:
+        """What is wrong with `value`; None where nothing is."""
         return None if value in self.words else f"'{value}' is not one of: {', '.join(self.words)}"
 
 
@@ -59,6 +62,7 @@ class Text:
     pattern: str = r"(?s).*"
 
     def problem(self, value: str) -> str | None:
+        """What is wrong with `value`; None where nothing is."""
         if re.fullmatch(self.pattern, value):
             return None
         return f"'{value}' is not of the format '{self.pattern}'"

@@ -27,14 +27,20 @@ TenantId = Annotated[str, StringConstraints(strict=True, min_length=1, max_lengt
 
 
 class Tenant(RequestModel):
+    """A project, by id."""
+
     tenant: TenantId
 
 
 class AddTenantAccess(RequestModel):
+    """POST /flavors/{id}/action with addTenantAccess."""
+
     add: Tenant = Field(alias="addTenantAccess")
 
 
 class RemoveTenantAccess(RequestModel):
+    """POST /flavors/{id}/action with removeTenantAccess."""
+
     remove: Tenant = Field(alias="removeTenantAccess")
 
 

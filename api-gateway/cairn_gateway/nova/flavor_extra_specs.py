@@ -38,6 +38,8 @@ def _check(specs: Any) -> Specs:
 
 
 class CreateExtraSpecs(RequestModel):
+    """POST /flavors/{id}/os-extra_specs."""
+
     extra_specs: dict[str, Any] = Field(max_length=MOST)
 
     @field_validator("extra_specs", mode="before")

@@ -98,6 +98,8 @@ Factor = Annotated[float, BeforeValidator(_factor), Until(at.before(at.FLAVOR_RX
 
 
 class NewFlavor(RequestModel):
+    """What a new flavor is to be."""
+
     name: Name
     id: Annotated[str | None, BeforeValidator(_id)] = None
     ram: Positive
@@ -111,14 +113,20 @@ class NewFlavor(RequestModel):
 
 
 class CreateFlavor(RequestModel):
+    """POST /flavors."""
+
     flavor: NewFlavor
 
 
 class FlavorChange(RequestModel):
+    """What of a flavor can change."""
+
     description: Description | None
 
 
 class UpdateFlavor(RequestModel):
+    """PUT /flavors/{id}."""
+
     flavor: FlavorChange
 
 

@@ -52,6 +52,8 @@ def _name(value: str, info: ValidationInfo) -> str:
 
 
 class NewKeyPair(RequestModel):
+    """What a new key pair is to be."""
+
     name: Annotated[Name, AfterValidator(_name)]
     public_key: Annotated[str, StringConstraints(strict=True, max_length=LONGEST_KEY)] | None = None
     type: Annotated[KeyPairType, Since(at.KEYPAIR_TYPES)] = KeyPairType.SSH
@@ -59,6 +61,8 @@ class NewKeyPair(RequestModel):
 
 
 class CreateKeyPair(RequestModel):
+    """POST /os-keypairs."""
+
     keypair: NewKeyPair
 
 

@@ -25,6 +25,8 @@ Groups = Annotated[Limit | None, Since(at.QUOTA_CLASS_SERVER_GROUPS)]
 
 
 class QuotaClassSet(RequestModel):
+    """The limits to change; what is left out stays."""
+
     instances: Limit | None = None
     cores: Limit | None = None
     ram: Limit | None = None
@@ -42,6 +44,8 @@ class QuotaClassSet(RequestModel):
 
 
 class UpdateQuotaClassSet(RequestModel):
+    """PUT /os-quota-class-sets/{quota_class}."""
+
     quota_class_set: QuotaClassSet
 
 

@@ -33,6 +33,8 @@ Injected = Annotated[Limit | None, Until(at.before(at.INJECTED_FILE_QUOTAS_REMOV
 
 
 class QuotaSet(RequestModel):
+    """The limits to change; what is left out stays."""
+
     instances: Limit | None = None
     cores: Limit | None = None
     ram: Limit | None = None
@@ -51,6 +53,8 @@ class QuotaSet(RequestModel):
 
 
 class UpdateQuotaSet(RequestModel):
+    """PUT /os-quota-sets/{project_id}."""
+
     quota_set: QuotaSet = Field()
 
 

@@ -37,10 +37,14 @@ HARD = (GroupPolicy.AFFINITY, GroupPolicy.ANTI_AFFINITY)
 
 
 class Rules(RequestModel):
+    """How strictly the policy is meant."""
+
     max_server_per_host: Annotated[Integer, Field(ge=1, le=0x7FFFFFFF)] | None = None
 
 
 class NewServerGroup(RequestModel):
+    """What a new group is to be."""
+
     name: Name
     policies: Annotated[
         list[Literal["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"]] | None,
@@ -63,6 +67,8 @@ class NewServerGroup(RequestModel):
 
 
 class CreateServerGroup(RequestModel):
+    """POST /os-server-groups."""
+
     server_group: NewServerGroup
 
 
