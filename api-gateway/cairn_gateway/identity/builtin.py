@@ -86,10 +86,9 @@ class BuiltInIdentity:
             raise NotAuthentic("it is no token of ours")
         key = blake2b(text.encode(), digest_size=16).digest()
         known = self._verified.get(key)
-        if known is not None:
-            if known.expires <= time.time():
-                del self._verified[key]
-                raise NotAuthentic("the token has expired")
+        if known is not None and known.expires <= time.time():
+            del self._verified[key]
+            raise NotAuthentic("the token has expired")
         at = await self._revision.now()  # before all that it is to vouch for
         if known is not None and known.revision == at:
             self._verified.move_to_end(key)
