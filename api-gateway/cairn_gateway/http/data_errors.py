@@ -19,8 +19,10 @@ def is_of_the_data(error: BaseException) -> bool:
         return True
     if isinstance(error, OverflowError):
         return "SQLite" in str(error)  # the driver's own: an integer of more than 64 bits
-    if not isinstance(error, sa.exc.DBAPIError) or error.orig is None:
+    if not isinstance(error, sa.exc.StatementError) or error.orig is None:
         return False
+    if isinstance(error.orig, OverflowError):
+        return True  # what our own types cannot bring into the database's form: a date out of range
     cause = error.orig.__cause__ or error.orig
     state = getattr(cause, "sqlstate", None) or getattr(error.orig, "sqlstate", None)
     if isinstance(state, str):

@@ -123,7 +123,11 @@ def known_ids(address: str, headers: dict[str, str], own: str) -> dict[str, list
         client.post(f"{compute}/os-server-groups", json={"server_group": {"name": "g", "policy": "affinity"}})
         client.post(f"{identity}/roles", json={"role": {"name": secrets.token_hex(4)}})
         client.post(f"{identity}/users", json={"user": {"name": secrets.token_hex(4)}})
-        client.post(f"{image}/images", json={"name": "i", "disk_format": "raw", "container_format": "bare"})
+        about = {"name": "i", "disk_format": "raw", "container_format": "bare"}
+        new = client.post(f"{image}/images", json=about)
+        if new.status_code == 201:
+            kind = {"Content-Type": "application/octet-stream"}
+            client.put(f"{image}/images/{new.json()['id']}/file", content=b"x", headers=kind)
         made = client.post(f"{network}/networks", json={"network": {"name": "n"}})
         if made.status_code == 201:
             subnet = {"network_id": made.json()["network"]["id"], "ip_version": 4, "cidr": "10.9.0.0/24"}
@@ -133,8 +137,8 @@ def known_ids(address: str, headers: dict[str, str], own: str) -> dict[str, list
         network_ids = _ids(client, f"{network}/networks", "networks")
         image_ids = _ids(client, f"{image}/images", "images")
         flavor_ids = _ids(client, f"{compute}/flavors", "flavors")
-        if flavor_ids:
-            server = {"name": "s", "flavorRef": flavor_ids[0], "imageRef": (image_ids or [""])[0]}
+        if flavor_ids and new.status_code == 201:
+            server = {"name": "s", "flavorRef": flavor_ids[0], "imageRef": new.json()["id"]}
             client.post(f"{compute}/servers", json={"server": {**server, "networks": "none"}})
         server_ids = _ids(client, f"{compute}/servers", "servers")
         return {
