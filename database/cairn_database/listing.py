@@ -19,6 +19,7 @@ from sqlalchemy import bindparam
 
 from cairn_database.engine import Database
 from cairn_database.errors import DatabaseError
+from cairn_database.networking.tables import ports
 from cairn_database.records import InstanceRecord
 from cairn_database.rows import COLUMNS, find, record_of
 from cairn_database.tables import LIVE, addresses, instance_metadata, instance_tags, instances
@@ -227,7 +228,11 @@ def _condition(number: int, shape: _Shape) -> sa.ColumnElement[bool]:
     operator, name, size = shape
     key = f"value_{number}"
     if operator is Operator.ADDRESS_MATCHES:
-        matching = sa.select(addresses.c.instance_id).where(addresses.c.address.regexp_match(bindparam(key)))
+        matching = (
+            sa.select(ports.c.instance_id)
+            .join(addresses, addresses.c.port_id == ports.c.id)
+            .where(ports.c.instance_id.is_not(None), addresses.c.address.regexp_match(bindparam(key)))
+        )
         return instances.c.id.in_(matching)
     if operator is Operator.METADATA:
         pairs = instance_metadata.c

@@ -152,7 +152,9 @@ class RouteTable:
         """What there is at `path` (below the prefix), or None. Fixed segments go before parameters."""
         segments = path.strip("/").split("/") if path.strip("/") else []
         found = _walk(self._root, segments, 0, ())
-        return None if found is None else Match(found[0].routes, found[1])
+        if found is None or (segments and path.endswith("/") and found[0].parameter is not None):
+            return None  # an empty id is nobody's
+        return Match(found[0].routes, found[1])
 
 
 def _walk(

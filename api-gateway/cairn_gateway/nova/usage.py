@@ -12,7 +12,7 @@ from typing import Any
 from cairn_database import tenants, usage
 from cairn_database.usage import Period, Ran
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.faults import BadRequest, NotFound
+from cairn_gateway.http.faults import BadRequest
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.nova import microversions as at
 from cairn_gateway.nova.paging import MAX_LIMIT, next_link, page_limit
@@ -94,8 +94,6 @@ def _summary(project_id: str, found: Iterable[Ran], period: Period, *, detailed:
 
 async def index(call: Call) -> Answer:
     """What every project has used in a period"""
-    if call.path.endswith("/"):  # a client that asks about a project without an id
-        raise NotFound("The resource could not be found.")
     query, period, limit, marker = _asked(call)
     db = call.services.db
     first = None if marker is None else await _project_of(call, marker)

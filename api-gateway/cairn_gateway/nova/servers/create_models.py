@@ -47,8 +47,7 @@ def _ip4(value: Any) -> Any:
 def _ip6(value: Any) -> Any:
     if value in ("", None):
         return None
-    ipaddress.IPv6Address(value)
-    return value
+    return str(ipaddress.IPv6Address(value))  # the short form, as Nova stores it
 
 
 def _reference(value: Any) -> Any:

@@ -90,11 +90,9 @@ async def change(
 
 
 async def update(call: Call) -> Answer:
-    """Change its name, description, access addresses or disk configuration."""
+    """Change its name, description, access addresses or disk configuration; nothing is a change, too."""
     body: UpdateServer = call.checked
     given, wanted = body.server.model_fields_set, body.server
-    if not given:
-        raise BadRequest("Invalid input for field/attribute server. Value: {}. There is nothing to change.")
 
     def make(_record: InstanceRecord) -> tuple[Json, Json]:
         spec: Json = {}

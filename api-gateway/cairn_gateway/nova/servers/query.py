@@ -230,6 +230,8 @@ async def query_of(call: Call, *, detail: bool) -> tuple[InstanceQuery, list[tup
         marker=given.get("marker"),
         limit=page_limit(given.get("limit")),
     )
+    if given.get("limit", "").strip("0") == "" and given.get("limit"):
+        raise Nothing  # unlike elsewhere, 0 is no server, not all of them
     return query, fields
 
 
