@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from cairn_gateway.http.server import GatewayServer
+from cairn_gateway.identity.bootstrap import Administrator, bootstrap
 from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.install import install_manifests
 from cairn_local.stack import CRDS, RBAC
@@ -52,6 +53,8 @@ def gateway_in_a_thread(
             name = f"guess-{secrets.token_hex(4)}"
             plane.kubectl("create", "namespace", name)
             told["project"] = await gateway.project(name)
+            people = Administrator("admin", secrets.token_hex(8), f"{name}-admin")
+            await bootstrap(gateway.services.db, gateway.services.cluster.kubernetes, people)
             token = gateway.badges.issue(await gateway.caller(name, "admin"))
             settings = gateway.services.settings.gateway.model_copy(update={"port": 0})
             server = GatewayServer(gateway.app, settings)
