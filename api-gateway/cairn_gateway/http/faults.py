@@ -34,10 +34,14 @@ class Fault(Exception):
 
 
 class BadRequest(Fault):
+    """What was sent makes no sense; the message says which part."""
+
     status = 400
 
 
 class Unauthorized(Fault):
+    """No token, or none that is good."""
+
     status = 401
 
     def __init__(self, message: str = "The request you have made requires authentication.") -> None:
@@ -45,6 +49,8 @@ class Unauthorized(Fault):
 
 
 class Forbidden(Fault):
+    """The policy does not allow it."""
+
     status = 403
 
 
@@ -53,10 +59,14 @@ class OverQuota(Forbidden):
 
 
 class NotFound(Fault):
+    """It is not there, or not for this caller to see."""
+
     status = 404
 
 
 class MethodNotAllowed(Fault):
+    """It is there and has other methods."""
+
     status = 405
 
     def __init__(self, allowed: list[str]) -> None:
@@ -67,6 +77,8 @@ class MethodNotAllowed(Fault):
 
 
 class NotAcceptable(Fault):
+    """A version of the API that this cloud does not speak."""
+
     status = 406
 
 
@@ -80,34 +92,50 @@ class RequestTimeout(Fault):
 
 
 class Conflict(Fault):
+    """Its state, or somebody else's change, stands in the way."""
+
     status = 409
 
 
 class Gone(Fault):
+    """The API once had it."""
+
     status = 410
 
 
 class PreconditionFailed(Fault):
+    """It is not in the version that the caller means."""
+
     status = 412
 
 
 class BodyTooLarge(Fault):
+    """More than is accepted in a body."""
+
     status = 413
 
 
 class UnsupportedMediaType(Fault):
+    """A body of another kind than the API reads."""
+
     status = 415
 
 
 class UnprocessableEntity(Fault):
+    """Understood, and yet it cannot be."""
+
     status = 422
 
 
 class TooManyRequests(Fault):
+    """Too often; Retry-After says when again."""
+
     status = 429
 
 
 class HeadersTooLarge(Fault):
+    """More than is accepted in headers."""
+
     status = 431
 
 

@@ -42,29 +42,41 @@ class IdentityModel(BaseModel):
 
 
 class DomainRef(IdentityModel):
+    """A domain, by id or name."""
+
     id: Id | None = None
     name: Label | None = None
 
 
 class UserRef(IdentityModel):
+    """A user, by id, or by name in a domain."""
+
     id: Id | None = None
     name: Label | None = None
     domain: DomainRef | None = None
 
 
 class PasswordUser(UserRef):
+    """Who signs in, and the password."""
+
     password: Secret = Field(repr=False)
 
 
 class PasswordMethod(IdentityModel):
+    """Signing in by password."""
+
     user: PasswordUser
 
 
 class TokenMethod(IdentityModel):
+    """Signing in by a token that one has."""
+
     id: Secret = Field(repr=False)
 
 
 class ApplicationCredentialMethod(IdentityModel):
+    """Signing in by an application credential."""
+
     id: Id | None = None
     name: Label | None = None
     user: UserRef | None = None
@@ -81,12 +93,16 @@ class Methods(IdentityModel):
 
 
 class ProjectRef(IdentityModel):
+    """A project, by id, or by name in a domain."""
+
     id: Id | None = None
     name: Label | None = None
     domain: DomainRef | None = None
 
 
 class SystemRef(IdentityModel):
+    """The whole system."""
+
     all: Boolean
 
 
@@ -101,6 +117,8 @@ class Scope(IdentityModel):
 
 
 class Auth(IdentityModel):
+    """How somebody signs in, and for what scope."""
+
     identity: Methods
     scope: Scope | str | None = None
 
@@ -130,18 +148,26 @@ class NewUser(IdentityModel):
 
 
 class UserChanges(NewUser):
+    """What of a user may change."""
+
     name: Label = ""
 
 
 class UserCreate(IdentityModel):
+    """POST /v3/users."""
+
     user: NewUser
 
 
 class UserUpdate(IdentityModel):
+    """PATCH /v3/users/{user_id}."""
+
     user: UserChanges
 
 
 class PasswordChange(IdentityModel):
+    """A user's own change of password."""
+
     original_password: Secret = Field(repr=False)
     password: Secret = Field(repr=False)
 
@@ -153,24 +179,34 @@ class UserPassword(IdentityModel):
 
 
 class NewGroup(IdentityModel):
+    """A group to be made."""
+
     name: Label
     domain_id: Id | None = None
     description: Description | None = None
 
 
 class GroupChanges(NewGroup):
+    """What of a group may change."""
+
     name: Label = ""
 
 
 class GroupCreate(IdentityModel):
+    """POST /v3/groups."""
+
     group: NewGroup
 
 
 class GroupUpdate(IdentityModel):
+    """PATCH /v3/groups/{group_id}."""
+
     group: GroupChanges
 
 
 class NewDomain(IdentityModel):
+    """A domain to be made."""
+
     name: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
     description: Description | None = None
     enabled: Boolean = True
@@ -179,18 +215,26 @@ class NewDomain(IdentityModel):
 
 
 class DomainChanges(NewDomain):
+    """What of a domain may change."""
+
     name: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)] = ""
 
 
 class DomainCreate(IdentityModel):
+    """POST /v3/domains."""
+
     domain: NewDomain
 
 
 class DomainUpdate(IdentityModel):
+    """PATCH /v3/domains/{domain_id}."""
+
     domain: DomainChanges
 
 
 class NewProject(IdentityModel):
+    """A project to be made."""
+
     name: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
     domain_id: Id | None = None
     parent_id: Id | None = None
@@ -202,18 +246,26 @@ class NewProject(IdentityModel):
 
 
 class ProjectChanges(NewProject):
+    """What of a project may change."""
+
     name: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)] = ""
 
 
 class ProjectCreate(IdentityModel):
+    """POST /v3/projects."""
+
     project: NewProject
 
 
 class ProjectUpdate(IdentityModel):
+    """PATCH /v3/projects/{project_id}."""
+
     project: ProjectChanges
 
 
 class NewRole(IdentityModel):
+    """A role to be made."""
+
     name: Label
     description: Description | None = None
     domain_id: Id | None = None
@@ -221,14 +273,20 @@ class NewRole(IdentityModel):
 
 
 class RoleChanges(NewRole):
+    """What of a role may change."""
+
     name: Label = ""
 
 
 class RoleCreate(IdentityModel):
+    """POST /v3/roles."""
+
     role: NewRole
 
 
 class RoleUpdate(IdentityModel):
+    """PATCH /v3/roles/{role_id}."""
+
     role: RoleChanges
 
 
@@ -236,6 +294,8 @@ class RoleUpdate(IdentityModel):
 
 
 class NewCredential(IdentityModel):
+    """A credential to be kept."""
+
     user_id: Id | None = None
     project_id: Id | None = None
     type: Label
@@ -243,6 +303,8 @@ class NewCredential(IdentityModel):
 
 
 class CredentialChanges(IdentityModel):
+    """What of a credential may change."""
+
     user_id: Id | None = None
     project_id: Id | None = None
     type: Label | None = None
@@ -250,10 +312,14 @@ class CredentialChanges(IdentityModel):
 
 
 class CredentialCreate(IdentityModel):
+    """POST /v3/credentials."""
+
     credential: NewCredential
 
 
 class CredentialUpdate(IdentityModel):
+    """PATCH /v3/credentials/{credential_id}."""
+
     credential: CredentialChanges
 
 
@@ -264,11 +330,15 @@ class Ec2Create(IdentityModel):
 
 
 class RoleRef(IdentityModel):
+    """A role, by id or name."""
+
     id: Id | None = None
     name: Label | None = None
 
 
 class NewApplicationCredential(IdentityModel):
+    """An application credential to be made."""
+
     name: Label
     description: Description | None = None
     secret: Secret | None = Field(None, repr=False)
@@ -279,4 +349,6 @@ class NewApplicationCredential(IdentityModel):
 
 
 class ApplicationCredentialCreate(IdentityModel):
+    """POST /v3/users/{user_id}/application_credentials."""
+
     application_credential: NewApplicationCredential

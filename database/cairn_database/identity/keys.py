@@ -18,6 +18,8 @@ CREDENTIALS: Final = "credential"
 
 @dataclass(frozen=True)
 class Key:
+    """One of the keys that tokens or credentials are encrypted with."""
+
     number: int
     secret: str = field(repr=False)
 

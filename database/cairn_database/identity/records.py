@@ -13,6 +13,8 @@ SYSTEM: Final = "all"
 
 @dataclass(frozen=True)
 class Domain:
+    """What projects, users and groups belong to."""
+
     id: str
     name: str
     description: str
@@ -21,6 +23,8 @@ class Domain:
 
 @dataclass(frozen=True)
 class User:
+    """Somebody who can sign in."""
+
     id: str
     domain_id: str
     name: str
@@ -39,6 +43,8 @@ class User:
 
 @dataclass(frozen=True)
 class Group:
+    """Users who are given roles together."""
+
     id: str
     domain_id: str
     name: str
@@ -47,6 +53,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Role:
+    """A word that the policy decides by."""
+
     id: str
     name: str
     description: str | None
@@ -70,6 +78,8 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Credential:
+    """A secret that is kept for a user, encrypted."""
+
     id: str
     user_id: str
     project_id: str | None
@@ -80,6 +90,8 @@ class Credential:
 
 @dataclass(frozen=True)
 class ApplicationCredential:
+    """A secret that stands for its user in one project, with some of the user's roles."""
+
     id: str
     user_id: str
     name: str

@@ -136,11 +136,13 @@ def subtract(ranges: Iterable[Range], numbers: Sequence[int]) -> list[Range]:
 
 
 def bounds(cidr: IPv4Network) -> Range:
+    """The first and last address of a network, as numbers."""
     first, last = int(cidr.network_address), int(cidr.broadcast_address)
     return (first, last) if cidr.prefixlen >= 31 else (first + 1, last - 1)
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
+    """The same ranges in order, those that touch or overlap made one."""
     merged: list[Range] = []
     for first, last in sorted(ranges):
         if first > last:
