@@ -78,6 +78,7 @@ class Abroad:
         answer = httpx.put(
             f"{self.glance.url}/v2/images/{made['id']}/file",
             content=data,
+            timeout=120,
             headers={"X-Auth-Token": token, "Content-Type": "application/octet-stream"},
         )
         assert answer.status_code == 204, answer.text
