@@ -46,7 +46,7 @@ def found(path: str, method: str = "GET", version: int | None = None) -> tuple[s
         ("", None, {}),
         ("/", None, {}),
         ("/servers", "list", {}),
-        ("/servers/", "list", {}),
+        ("/servers/detail/extra/", "extra", {}),
         ("/servers/detail", "detail", {}),
         ("/servers/1", "show", {"server_id": "1"}),
         ("/servers/a b/ips/private", "ips", {"server_id": "a b", "label": "private"}),
@@ -59,7 +59,7 @@ def test_fixed_segments_go_before_parameters(path: str, rule: str | None, params
 
 
 @pytest.mark.parametrize(
-    "path", ["/server", "/servers/1/ips", "/servers//ips/x", "/servers/1/ips/a/b", "/detail"]
+    "path", ["/server", "/servers/", "/servers/1/ips", "/servers//ips/x", "/servers/1/ips/a/b", "/detail"]
 )
 def test_what_the_table_does_not_have_is_not_found(path: str) -> None:
     with pytest.raises(NotFound):
