@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
@@ -86,6 +86,19 @@ class SchedulerHints(Model):
     """A JsonFilter expression, e.g. `[">=", "$free_ram_mb", 1024]`."""
 
 
+CHANGEABLE = (
+    "powerState",
+    "reboot",
+    "metadata",
+    "displayName",
+    "description",
+    "tags",
+    "locked",
+    "lockedReason",
+)
+"""What of the spec may change once the machine has been made, as the API spells it."""
+
+
 class InstanceSpec(Model):
     """What the user wants."""
 
@@ -138,6 +151,11 @@ class InstanceSpec(Model):
     locked: bool = False
     """True: the Compute API lets only administrators change it (Nova's `lock`)."""
     locked_reason: Text | None = None
+
+    def changeable(self) -> dict[str, Any]:
+        """What of it may change once the machine has been made, in API form."""
+        values = self.to_api()
+        return {name: values[name] for name in CHANGEABLE if name in values}
 
 
 class InstancePhase(enum.StrEnum):

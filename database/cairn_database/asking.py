@@ -106,7 +106,14 @@ async def reset_state(
             history.end_in_error(conn, record, moment, "An administrator has reset the state.")
         action_id = history.start_action(conn, instance_id, "reset-state", request_id, moment)
         history.finish_action(conn, action_id, moment)
-        changes: dict[str, Any] = {"vm_state": vm_state, "task_state": None, "action_id": None}
+        held = {"heldInError": True} if vm_state is VmState.ERROR else {}
+        details = {name: value for name, value in record.details.items() if name != "heldInError"}
+        changes: dict[str, Any] = {
+            "vm_state": vm_state,
+            "task_state": None,
+            "action_id": None,
+            "details": {**details, **held},
+        }
         if vm_state is VmState.ACTIVE:
             changes |= {"fault_code": None, "fault_message": None, "fault_at": None}
         elif record.fault_message is None:

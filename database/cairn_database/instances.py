@@ -276,16 +276,18 @@ def _register(conn: sa.Connection, new: NewInstance) -> InstanceRecord:
 
 
 async def bind(
-    db: Database, instance_id: str, version: int, *, resource_uid: str, generation: int
+    db: Database, instance_id: str, version: int, *, resource_uid: str, generation: int, shown: Json
 ) -> InstanceRecord:
-    """The row belongs to the resource of that uid from now on, and has seen its spec up to `generation`.
+    """The row belongs to the resource of that uid from now on, and has seen its spec up to `generation`, when
+    `shown` was what of it may change.
 
     Raises InstanceNotFound, ConcurrentUpdate.
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
         record = load_expected(conn, instance_id, version)
-        request = {**record.request, "generation": generation}
+        request = {**record.request, "generation": generation, "shown": shown}
+        request.pop("projection", None)
         return compare_and_set(conn, record, moment=now(), resource_uid=resource_uid, request=request)
 
     return await db.run(transaction)

@@ -186,7 +186,8 @@ class InstanceRecord:
     details: Json = field(default_factory=dict)
     """What only the Compute API says and asks of it, each where there is one: `reservationId`, `launchIndex`,
     `diskConfig`, `lockedBy` (owner or admin), `accessIPv4`, `accessIPv6`, `rootDeviceName`,
-    `trustedImageCertificates`, `schedulerHints` (as they were given), `hostname` (where it was changed)."""
+    `trustedImageCertificates`, `schedulerHints` (as they were given), `hostname` (where it was changed),
+    `heldInError` (an administrator has said that it is in error)."""
 
     @property
     def is_deleted(self) -> bool:

@@ -78,6 +78,9 @@ async def finish_task(
         }
         if vm_state is not VmState.ERROR:
             changes |= {"fault_code": None, "fault_message": None, "fault_at": None}
+            if "heldInError" in record.details:
+                details = {name: value for name, value in record.details.items() if name != "heldInError"}
+                changes["details"] = details
         if launched:
             changes["launched_at"] = moment
         if reboot_generation is not None:

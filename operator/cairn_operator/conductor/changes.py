@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from cairn_crds import Instance, InstanceSpec
-from cairn_crds.instance import DesiredPower
+from cairn_crds.instance import CHANGEABLE, DesiredPower
 from cairn_database import (
     InstanceRecord,
     QuotaExceeded,
@@ -20,10 +20,9 @@ from cairn_database import (
     tenants,
 )
 from cairn_database.admission import Refusal
+from cairn_database.asking import with_spec
 from cairn_operator.conductor.power import ACTIONS, DESIRED, power_task, reboot_task
 from cairn_operator.conductor.resolve import (
-    CHANGEABLE,
-    LABELS,
     ResolvedRequest,
     frozen_changes,
     resolve,
@@ -44,9 +43,9 @@ def new_request_id() -> str:
 async def apply_edits(scope: Scope) -> bool:
     """Bring spec and row together: edits become tasks, what cannot follow is refused in a condition.
 
-    `metadata.generation` tells who is ahead. A newer generation than the row has seen is the user's
-    word; with the same one the row is ahead (the guest was stopped on its host, or through the API), and
-    the spec is made to say so.
+    `metadata.generation` tells who is ahead. A newer generation than the row has seen is the user's word,
+    where it says something else than what was in the spec before; in everything else the row is ahead (the
+    guest was stopped on its host, somebody used the API), and the spec is made to say so.
     """
     instance, record = scope.instance, scope.record
     if instance is None or record is None or scope.is_deleting:
@@ -58,10 +57,10 @@ async def apply_edits(scope: Scope) -> bool:
         return True
     if instance.metadata.generation > record.request.get("generation", 0):
         await _follow_spec(scope, instance, record)
-    elif patch := _behind(instance, record):
-        await _follow_row(scope, instance, record, patch)
     if scope.record is not None and scope.record.task_state is None:
         await _reboot(scope, instance, scope.record)
+    if scope.record is not None and scope.record.task_state is None:
+        await _follow_row(scope, instance, scope.record)
     return True
 
 
@@ -88,8 +87,15 @@ def shorten(value: Any) -> str:
 
 
 async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
-    request = _with_changes(record, instance)
-    task = power_task(record.vm_state, instance.spec.power_state)
+    edits = _edits(instance, record)
+    edits.pop("reboot", None)  # see _reboot
+    request = {
+        **with_spec(record, **edits),
+        "generation": instance.metadata.generation,
+        "shown": instance.spec.changeable(),
+    }
+    request.pop("projection", None)
+    task = power_task(record.vm_state, DesiredPower(edits["powerState"])) if "powerState" in edits else None
     if task is not None:
         scope.record = await tasks.begin_task(
             scope.env.db,
@@ -106,27 +112,38 @@ async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord)
         )
 
 
-def _behind(instance: Instance, record: InstanceRecord) -> dict[str, Any]:
-    """The merge patch that makes the spec say what the row says of what may change; empty where it does."""
-    recorded = InstanceSpec.model_validate(record.request["spec"]).to_api()
-    shown = instance.spec.to_api()
-    return merge_diff(
-        {name: shown[name] for name in CHANGEABLE if name in shown},
-        {name: recorded[name] for name in CHANGEABLE if name in recorded},
-    )
+def _edits(instance: Instance, record: InstanceRecord) -> dict[str, Any]:
+    """What the user changed in the spec since the row last saw it: field to value, None for one left out.
+
+    Before Cairn makes the spec follow the row it writes down what it is about to write (`projection`), so
+    that it does not take its own hand for the user's, however late it hears of it.
+    """
+    now_shown = instance.spec.changeable()
+    projection = record.request.get("projection") or {}
+    ours = projection.get("generation") == instance.metadata.generation and projection["spec"] == now_shown
+    before = now_shown if ours else record.request.get("shown", {})
+    names = [name for name in CHANGEABLE if now_shown.get(name) != before.get(name)]
+    return {name: now_shown.get(name) for name in names}
 
 
-async def _follow_row(
-    scope: Scope, instance: Instance, record: InstanceRecord, changes: dict[str, Any]
-) -> None:
-    patch = {"metadata": {"resourceVersion": instance.metadata.resource_version}, "spec": changes}
+async def _follow_row(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
+    shown = instance.spec.changeable()
+    wanted = InstanceSpec.model_validate(record.request["spec"]).changeable()
+    patch = merge_diff(shown, wanted)
+    if not patch:
+        return
+    generation = instance.metadata.generation
+    projection = {"generation": generation + 1, "spec": wanted}
+    request = {**record.request, "projection": projection, "shown": shown}
+    scope.record = await instances.update_request(scope.env.db, record.id, record.version, request=request)
     body = await scope.env.kubernetes.patch(
-        Instance, instance.metadata.name, instance.metadata.namespace, patch
+        Instance,
+        instance.metadata.name,
+        instance.metadata.namespace,
+        {"metadata": {"resourceVersion": instance.metadata.resource_version}, "spec": patch},
     )
     scope.env.instances.put(body)
     scope.instance = Instance.from_api(body)
-    request = {**record.request, "generation": body["metadata"]["generation"]}
-    scope.record = await instances.update_request(scope.env.db, record.id, record.version, request=request)
 
 
 async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
@@ -141,7 +158,11 @@ async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> N
             "Running first, or spec.reboot.type: Hard.",
         )
         return
-    request = _with_changes(record, instance, reboot=wanted.to_api(), power=DesiredPower.RUNNING)
+    request = {
+        **with_spec(record, reboot=wanted.to_api(), powerState=DesiredPower.RUNNING),
+        "generation": instance.metadata.generation,
+        "shown": instance.spec.changeable(),
+    }
     scope.record = await tasks.begin_task(
         scope.env.db,
         record.id,
@@ -153,29 +174,9 @@ async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> N
     )
 
 
-def _with_changes(
-    record: InstanceRecord,
-    instance: Instance,
-    reboot: dict[str, Any] | None = None,
-    power: DesiredPower | None = None,
-) -> dict[str, Any]:
-    """The row's request with what may change taken from the spec; the generation is then seen."""
-    spec = dict(record.request["spec"])
-    wanted = instance.spec.to_api()
-    for name in LABELS:
-        spec.pop(name, None)
-        if name in wanted:
-            spec[name] = wanted[name]
-    spec["powerState"] = power or instance.spec.power_state
-    if reboot is not None:
-        spec["reboot"] = reboot
-    return {**record.request, "spec": spec, "generation": instance.metadata.generation}
-
-
 def with_power(record: InstanceRecord, vm_state: VmState) -> dict[str, Any]:
     """The row's request after somebody else brought the machine into `vm_state`."""
-    spec = {**record.request["spec"], "powerState": DESIRED[vm_state]}
-    return {**record.request, "spec": spec}
+    return with_spec(record, powerState=DESIRED[vm_state])
 
 
 def _has_more_room(scope: Scope, record: InstanceRecord) -> bool:

@@ -83,7 +83,8 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     if status.phase is not GuestPhase.READY or status.spec_generation < guest.metadata.generation:
         return Nothing()
     vm_state = VM_STATES.get(status.power_state)
-    if vm_state is None:
+    held = task is None and record.details.get("heldInError")  # an administrator says so, and takes it back
+    if vm_state is None or held:
         return Nothing()
     recovered = task is None and record.vm_state is VmState.ERROR
     if task in FINISHABLE or recovered:

@@ -9,6 +9,7 @@ version they were decided on; whoever loses starts again from the top.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -48,6 +49,8 @@ from cairn_operator.conductor.scope import Scope
 from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
 
 log = structlog.get_logger()
+Seen = tuple[int, dict[str, Any]]
+"""A generation, and what of the spec may change as it was in that generation."""
 Phase = Callable[[Scope], Awaitable[bool]]
 """True: go on with the next phase. False: this run is over."""
 
@@ -93,23 +96,27 @@ async def find_row(scope: Scope) -> bool:
             scope.instance = None
             scope.after(SUCCESSOR_LOOK_AGAIN)
             return True
-        scope.record = await _bind(scope, record, instance, _generation_seen(instance, record))
+        scope.record = await _bind(scope, record, instance, _seen(instance, record))
     return instance is not None or scope.record is not None
 
 
-def _generation_seen(instance: Instance, record: InstanceRecord) -> int:
-    """Up to which generation the row has seen the spec: the first, where it was made for the row."""
-    return 1 if instance.metadata.labels.get(INSTANCE_LABEL) == record.id else 0
+def _seen(instance: Instance, record: InstanceRecord) -> Seen:
+    """What the row knows of the spec: the first generation, where it was made for the row; else nothing."""
+    if instance.metadata.labels.get(INSTANCE_LABEL) != record.id:
+        return 0, {}
+    first = instance.metadata.generation == 1
+    return 1, instance.spec.changeable() if first else record.request.get("shown", {})
 
 
-async def _bind(scope: Scope, record: InstanceRecord, instance: Instance, generation: int) -> InstanceRecord:
-    """The row belongs to this resource from now on, and has seen it up to `generation`.
-
-    Every resource counts its generations from 1.
-    """
-    uid = instance.metadata.uid
+async def _bind(scope: Scope, record: InstanceRecord, instance: Instance, seen: Seen) -> InstanceRecord:
+    """The row belongs to this resource from now on. Every resource counts its generations from 1."""
     return await instances.bind(
-        scope.env.db, record.id, record.version, resource_uid=uid, generation=generation
+        scope.env.db,
+        record.id,
+        record.version,
+        resource_uid=instance.metadata.uid,
+        generation=seen[0],
+        shown=seen[1],
     )
 
 
@@ -138,7 +145,8 @@ async def restore_resource(scope: Scope) -> bool:
     scope.env.instances.put(body)
     restored: Instance = Instance.from_api(body)
     scope.instance = restored
-    scope.record = await _bind(scope, record, restored, generation=restored.metadata.generation)
+    seen = restored.metadata.generation, restored.spec.changeable()
+    scope.record = await _bind(scope, record, restored, seen)
     metrics.REPAIRS.labels("instance").inc()
     log.warning("instance.restored", instance_id=record.id, namespace=record.namespace, name=record.name)
     scope.env.events.normal(restored, "Restored", f"The resource was lost; made again from row {record.id}.")

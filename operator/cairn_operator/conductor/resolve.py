@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cairn_crds import Flavor, Image, Instance, InstanceSpec, Network, Project, Resource
-from cairn_crds.instance import NetworkRequest
+from cairn_crds.instance import CHANGEABLE, NetworkRequest
 from cairn_database import InstanceRecord, KeyPairRecord, admission
 from cairn_database.admission import Refusal
 from cairn_operator.catalog import Catalog
@@ -17,10 +17,6 @@ from cairn_runtime.store import Store
 
 Kind = TypeVar("Kind", bound=Resource)
 NAMES_SHOWN = 5
-LABELS = ("metadata", "displayName", "description", "tags", "locked", "lockedReason")
-"""What may change at any time, and changes nothing but itself."""
-CHANGEABLE = ("powerState", "reboot", *LABELS)
-"""What of the spec may change once the machine has been made."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,8 @@ class ResolvedRequest:
     project: str
     request: dict[str, Any]
     """`spec`: the InstanceSpec in API form. `networks`: the Networks' specs, in the interfaces' order.
-    `generation`: the Instance's `metadata.generation` that this says."""
+    `generation`: the Instance's `metadata.generation` that was seen last; `shown`: what of the spec may
+    change, as it was in that generation; `projection`: the same of one that Cairn was about to write."""
     flavor: dict[str, Any]
     image: dict[str, Any]
     key_pair: KeyPairRecord | None
@@ -80,6 +77,7 @@ def resolve(instance: Instance, catalog: Catalog) -> ResolvedRequest:
             "spec": spec.to_api(),
             "networks": [_network_snapshot(network) for network, _wish in networks],
             "generation": instance.metadata.generation,
+            "shown": spec.changeable(),
         },
         flavor={"id": flavor.metadata.name, **flavor.spec.to_api(), "name": flavor.metadata.name},
         image={"id": image.metadata.uid, **image.spec.to_api(), "name": image.metadata.name},

@@ -102,7 +102,7 @@ async def _everything_hot(db: Database) -> None:
     await failures.reschedule(db, broken.id, broken.version, exclude_host="host-0", message="again")
     rule = claims.GroupRule(group.id, group.policy, 1, (await hosts.group_hosts(db, group.id))[0])
     other = await instances.register(db, new("other", group_id=group.id))
-    other = await instances.bind(db, other.id, other.version, resource_uid="uid", generation=1)
+    other = await instances.bind(db, other.id, other.version, resource_uid="uid", generation=1, shown={})
     request = claims.ClaimRequest(other.id, other.version, "host-1", 1, 1, 1, rule)
     await claims.claim_many(db, [request])
     await instances.list_live(db)

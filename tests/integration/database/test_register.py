@@ -227,11 +227,11 @@ async def test_edits_and_a_new_resource_are_recorded_once(db: Database) -> None:
     assert (edited.request, edited.hints) == ({"metadata": {"a": "b"}}, {"group": "g"})
     same = await instances.update_request(db, record.id, edited.version, request={"metadata": {"a": "b"}})
     assert same == edited
-    bound = await instances.bind(db, record.id, edited.version, resource_uid="uid-2", generation=4)
+    bound = await instances.bind(db, record.id, edited.version, resource_uid="uid-2", generation=4, shown={})
     assert (bound.resource_uid, bound.version) == ("uid-2", edited.version + 1)
-    assert bound.request == {"metadata": {"a": "b"}, "generation": 4}
+    assert bound.request == {"metadata": {"a": "b"}, "generation": 4, "shown": {}}
     with pytest.raises(ConcurrentUpdate):
-        await instances.bind(db, record.id, edited.version, resource_uid="uid-3", generation=1)
+        await instances.bind(db, record.id, edited.version, resource_uid="uid-3", generation=1, shown={})
 
 
 async def test_a_hosts_instances_are_listed_while_they_live(db: Database) -> None:

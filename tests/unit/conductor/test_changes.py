@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest_asyncio
 
-from cairn_crds import Instance
+from cairn_crds import Instance, InstanceSpec
 from cairn_crds.project import ProjectSpec
 from cairn_database import (
     Database,
@@ -23,6 +23,7 @@ from cairn_database import (
     tasks,
     tenants,
 )
+from cairn_database.asking import change_labels
 from cairn_database.records import NewInstance
 from cairn_operator.conductor.changes import apply_edits, shorten, with_power
 from cairn_operator.conductor.scope import Scope
@@ -68,7 +69,11 @@ async def active(db: Database, generation: int = 1, **spec: Any) -> InstanceReco
             namespace="acme",
             name="web",
             resource_uid=ID,
-            request={**row.request, "generation": generation},
+            request={
+                **row.request,
+                "generation": generation,
+                "shown": InstanceSpec.model_validate({**row.spec, **SPEC}).changeable(),
+            },
             flavor=row.flavor,
             image=row.image,
         ),
@@ -116,7 +121,37 @@ async def test_with_the_same_generation_the_row_is_ahead(db: Database) -> None:
     scope, kubernetes = await edited(db, row, generation=4, powerState="Running")
     assert [patch["spec"] for patch in kubernetes.patches] == [{"powerState": "Stopped"}]
     assert kubernetes.patches[0]["metadata"] == {"resourceVersion": "5"}
-    assert of(scope).request["generation"] == 5, "the patch is not taken for an edit of the user's"
+    again, kubernetes = await edited(db, of(scope), generation=5, powerState="Stopped")
+    assert (of(again).task_state, kubernetes.patches) == (None, []), "the patch is no edit of the user's"
+
+
+async def test_a_late_projection_is_not_taken_for_the_users_word(db: Database) -> None:
+    row = await active(db, generation=4)
+    first = await change_labels(db, row.id, lambda _row: ({"tags": ["a"]}, {}))
+    _scope, kubernetes = await edited(db, first, generation=4)
+    assert [patch["spec"] for patch in kubernetes.patches] == [{"tags": ["a"]}]
+    # Meanwhile the API was used again; only now does the conductor hear of its own patch.
+    await change_labels(db, row.id, lambda _row: ({"tags": ["a", "b"]}, {}))
+    newest = await instances.get(db, row.id)
+    again, kubernetes = await edited(db, newest, generation=5, tags=["a"])
+    assert of(again).spec["tags"] == ["a", "b"]
+    assert [patch["spec"] for patch in kubernetes.patches] == [{"tags": ["a", "b"]}]
+
+
+async def test_an_edit_changes_only_what_the_user_changed(db: Database) -> None:
+    row = await active(db, generation=4)
+    renamed = await change_labels(db, row.id, lambda _row: ({"displayName": "new"}, {}))
+    scope, kubernetes = await edited(db, renamed, generation=5, metadata={"a": "b"})
+    assert (of(scope).spec["displayName"], of(scope).spec["metadata"]) == ("new", {"a": "b"})
+    assert [patch["spec"] for patch in kubernetes.patches] == [{"displayName": "new"}]
+
+
+async def test_an_edit_in_place_of_a_failed_projection_is_the_users(db: Database) -> None:
+    row = await active(db, generation=4)
+    tagged = await change_labels(db, row.id, lambda _row: ({"tags": ["a"]}, {}))
+    scope, _kubernetes = await edited(db, tagged, generation=4)  # writes down what it is about to write …
+    again, _kubernetes = await edited(db, of(scope), generation=5, metadata={"u": "v"})  # … and loses
+    assert (of(again).spec["tags"], of(again).spec["metadata"]) == (["a"], {"u": "v"})
     assert of(scope).task_state is None
 
 

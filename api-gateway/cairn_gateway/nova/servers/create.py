@@ -149,14 +149,20 @@ def _instances(
     found = []
     for index in range(count):
         display_name = wish.name if count == 1 else f"{wish.name}-{index + 1}"
-        spec = _spec(call, wish, parts, zone, display_name).to_api()
+        wanted = _spec(call, wish, parts, zone, display_name)
+        spec = wanted.to_api()
         found.append(
             NewInstance(
                 id=str(uuid.uuid4()),
                 project=caller.project,
                 namespace=caller.namespace,
                 name=with_suffix(base),
-                request={"spec": spec, "networks": parts.networks, "generation": 1},
+                request={
+                    "spec": spec,
+                    "networks": parts.networks,
+                    "generation": 1,
+                    "shown": wanted.changeable(),
+                },
                 flavor=parts.flavor,
                 image=parts.image,
                 key_pair=parts.key_pair,
