@@ -72,6 +72,17 @@ def test_a_change_ends_in_what_the_hypervisor_says(task: TaskState, power: str, 
     assert outcome == Finished(vm_state, power, False, 4)  # type: ignore[arg-type]
 
 
+def test_an_error_that_an_administrator_set_stays() -> None:
+    row = record(vm_state=VmState.ERROR)
+    assert isinstance(judged(row, **READY), Finished), "what went wrong by itself recovers by itself"
+    held = record(vm_state=VmState.ERROR, details={"heldInError": True})
+    assert judged(held, **READY) == Nothing()
+    rebooting = record(
+        vm_state=VmState.ERROR, task_state=TaskState.REBOOTING_HARD, details={"heldInError": True}
+    )
+    assert isinstance(judged(rebooting, **READY), Finished)
+
+
 def test_a_reboot_count_never_falls() -> None:
     row = record(task_state=TaskState.REBOOTING, reboot_generation=5)
     outcome = judged(row, **{**READY, "rebootGeneration": 2})
