@@ -29,7 +29,8 @@ class GatewaySettings(Section):
     system_namespace: str = "cairn-system"
     """Where the conductors' Leases live: what the list of services knows them from."""
     tls_certificate: Path | None = None
-    """A PEM file with the certificate and its chain: serve https, with `tls_key`. Read again when it changes."""
+    """A PEM file with the certificate and its chain: serve https, with `tls_key`. Read again when it
+    changes."""
     tls_key: Path | None = None
     """A PEM file with the certificate's private key, without a password."""
     max_connections: int = Field(1000, ge=1)
