@@ -129,13 +129,15 @@ def _edits(instance: Instance, record: InstanceRecord) -> dict[str, Any]:
 async def _follow_row(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
     shown = instance.spec.changeable()
     wanted = InstanceSpec.model_validate(record.request["spec"]).changeable()
+    if instance.spec.reboot.generation > record.reboot_generation:
+        wanted["reboot"] = shown["reboot"]  # asked for, and refused so far
     patch = merge_diff(shown, wanted)
     if not patch:
         return
     generation = instance.metadata.generation
     projection = {"generation": generation + 1, "spec": wanted}
     request = {**record.request, "projection": projection, "shown": shown}
-    scope.record = await instances.update_request(scope.env.db, record.id, record.version, request=request)
+    record = await instances.update_request(scope.env.db, record.id, record.version, request=request)
     body = await scope.env.kubernetes.patch(
         Instance,
         instance.metadata.name,
@@ -144,6 +146,9 @@ async def _follow_row(scope: Scope, instance: Instance, record: InstanceRecord) 
     )
     scope.env.instances.put(body)
     scope.instance = Instance.from_api(body)
+    request = {**record.request, "generation": body["metadata"]["generation"], "shown": wanted}
+    del request["projection"]
+    scope.record = await instances.update_request(scope.env.db, record.id, record.version, request=request)
 
 
 async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import pytest_asyncio
 
 from cairn_crds import Instance, InstanceSpec
+from cairn_crds.instance import PowerState
 from cairn_crds.project import ProjectSpec
 from cairn_database import (
+    ConcurrentUpdate,
     Database,
     InstanceRecord,
     TaskState,
@@ -27,6 +30,7 @@ from cairn_database.asking import change_labels
 from cairn_database.records import NewInstance
 from cairn_operator.conductor.changes import apply_edits, shorten, with_power
 from cairn_operator.conductor.scope import Scope
+from cairn_runtime.kubernetes import Conflict
 from cairn_runtime.store import Store
 from unit.conductor.records import ID, SPEC, instance, record
 
@@ -34,13 +38,16 @@ from unit.conductor.records import ID, SPEC, instance, record
 class FakeKubernetes:
     """Takes patches of Instances: the API server raises the generation where the spec changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, after_patch: Callable[[], Awaitable[None]] | None = None) -> None:
         self.patches: list[dict[str, Any]] = []
+        self._after_patch = after_patch
 
     async def patch(
         self, kind: type[Any], name: str, namespace: str, patch: dict[str, Any]
     ) -> dict[str, Any]:
         self.patches.append(patch)
+        if self._after_patch is not None:
+            await self._after_patch()
         found = instance(spec={**SPEC, **patch["spec"]}, metadata={"generation": 5, "resourceVersion": "9"})
         return {
             "metadata": {**found.metadata.to_api(), "generation": 5, "resourceVersion": "9"},
@@ -89,10 +96,20 @@ async def active(db: Database, generation: int = 1, **spec: Any) -> InstanceReco
     )
 
 
-async def edited(db: Database, row: InstanceRecord, **spec: Any) -> tuple[Scope, FakeKubernetes]:
+async def _lose() -> None:
+    raise Conflict(409, "Conflict", "somebody was faster")
+
+
+async def edited(
+    db: Database,
+    row: InstanceRecord,
+    *,
+    after_patch: Callable[[], Awaitable[None]] | None = None,
+    **spec: Any,
+) -> tuple[Scope, FakeKubernetes]:
     """The scope after the edit `spec` (with `generation`) was looked at."""
     generation = spec.pop("generation")
-    kubernetes = FakeKubernetes()
+    kubernetes = FakeKubernetes(after_patch)
     env = SimpleNamespace(db=db, kubernetes=kubernetes, instances=Store(Instance))
     found = instance(spec={**SPEC, **spec}, metadata={"generation": generation})
     scope = Scope(env=cast(Any, env), key=("acme", "web"), instance=found, record=row)
@@ -128,10 +145,12 @@ async def test_with_the_same_generation_the_row_is_ahead(db: Database) -> None:
 async def test_a_late_projection_is_not_taken_for_the_users_word(db: Database) -> None:
     row = await active(db, generation=4)
     first = await change_labels(db, row.id, lambda _row: ({"tags": ["a"]}, {}))
-    _scope, kubernetes = await edited(db, first, generation=4)
-    assert [patch["spec"] for patch in kubernetes.patches] == [{"tags": ["a"]}]
-    # Meanwhile the API was used again; only now does the conductor hear of its own patch.
-    await change_labels(db, row.id, lambda _row: ({"tags": ["a", "b"]}, {}))
+
+    async def use_the_api_again() -> None:
+        await change_labels(db, row.id, lambda _row: ({"tags": ["a", "b"]}, {}))
+
+    with pytest.raises(ConcurrentUpdate):  # between the patch and the note that it was made
+        await edited(db, first, generation=4, after_patch=use_the_api_again)
     newest = await instances.get(db, row.id)
     again, kubernetes = await edited(db, newest, generation=5, tags=["a"])
     assert of(again).spec["tags"] == ["a", "b"]
@@ -149,10 +168,11 @@ async def test_an_edit_changes_only_what_the_user_changed(db: Database) -> None:
 async def test_an_edit_in_place_of_a_failed_projection_is_the_users(db: Database) -> None:
     row = await active(db, generation=4)
     tagged = await change_labels(db, row.id, lambda _row: ({"tags": ["a"]}, {}))
-    scope, _kubernetes = await edited(db, tagged, generation=4)  # writes down what it is about to write …
-    again, _kubernetes = await edited(db, of(scope), generation=5, metadata={"u": "v"})  # … and loses
+    with pytest.raises(Conflict):  # writes down what it is about to write, and loses
+        await edited(db, tagged, generation=4, after_patch=_lose)
+    newest = await instances.get(db, row.id)
+    again, _kubernetes = await edited(db, newest, generation=5, metadata={"u": "v"})
     assert (of(again).spec["tags"], of(again).spec["metadata"]) == (["a"], {"u": "v"})
-    assert of(scope).task_state is None
 
 
 async def test_an_edit_that_asks_for_nothing_new_is_noted(db: Database) -> None:
@@ -255,3 +275,32 @@ def test_the_request_after_somebody_else_changed_the_power() -> None:
 def test_long_values_are_shown_shortened() -> None:
     assert shorten("small") == "'small'"
     assert shorten("x" * 65000) == "'" + "x" * 59 + "…"
+
+
+async def test_an_edit_right_after_a_projection_is_the_users(db: Database) -> None:
+    row = await active(db, generation=4)
+    stopped = await instances.update_request(
+        db, row.id, row.version, request=with_power(row, VmState.STOPPED)
+    )
+    scope, _kubernetes = await edited(db, stopped, generation=4, powerState="Running")
+    off = await tasks.record_power(
+        db, row.id, of(scope).version, vm_state=VmState.STOPPED, power_state=PowerState.SHUTDOWN
+    )
+    again, _kubernetes = await edited(db, off, generation=6, powerState="Running")
+    assert of(again).task_state is TaskState.POWERING_ON
+
+
+async def test_a_reboot_that_has_to_wait_stays_asked_for(db: Database) -> None:
+    row = await active(db, generation=4)
+    off = await tasks.record_power(
+        db,
+        row.id,
+        row.version,
+        vm_state=VmState.STOPPED,
+        power_state=PowerState.SHUTDOWN,
+        request=with_power(row, VmState.STOPPED),
+    )
+    reboot = {"generation": 1, "type": "Soft"}
+    scope, kubernetes = await edited(db, off, generation=5, powerState="Stopped", reboot=reboot)
+    assert scope.refusal is not None
+    assert kubernetes.patches == []
