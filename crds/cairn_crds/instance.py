@@ -123,12 +123,12 @@ class InstanceSpec(Model):
         Annotated[
             str,
             StringConstraints(
-                min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$"
+                min_length=1, max_length=255, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$"
             ),
         ]
         | None
     ) = None
-    """The guest's own name; the resource's name when left out."""
+    """The guest's own name, with or without its domain; the resource's name when left out."""
     user_data: UserData | None = None
     """cloud-init user data, as text."""
     user_data_base64: (

@@ -6,7 +6,7 @@ The conductor does what is asked: a row in a task is its work, and the resource'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from cairn_crds.instance import DesiredPower, RebootType
 from cairn_database import history, legality
+from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.engine import Database
-from cairn_database.errors import InstanceNotFound
+from cairn_database.errors import DatabaseError, InstanceNotFound
 from cairn_database.records import InstanceRecord, Json, TaskState, VmState
 from cairn_database.rows import compare_and_set, find, now
 
@@ -28,6 +29,11 @@ POWER_TASKS: dict[str, tuple[TaskState, DesiredPower]] = {
     "resume": (TaskState.RESUMING, DesiredPower.RUNNING),
 }
 """By Nova's name of the action: the task it begins, and what the spec says from then on."""
+
+
+class PinRefused(DatabaseError):
+    """An instance cannot be pinned to that availability zone."""
+
 
 REBOOT_TASKS = {RebootType.SOFT: TaskState.REBOOTING, RebootType.HARD: TaskState.REBOOTING_HARD}
 
@@ -151,6 +157,40 @@ async def change_labels(
         return compare_and_set(conn, record, moment=now(), **changes)
 
     return await db.run(transaction)
+
+
+async def pin(db: Database, instance_id: str, zone: str | None, zones: Mapping[str, str]) -> InstanceRecord:
+    """From now on it is only placed in `zone`; None: anywhere. `zones` is what `aggregates.host_zones` says.
+
+    It is pinned to the zone that it is in or to none, and never from one zone to another at once. What its
+    resource's spec asked for in the beginning stays there. Nova API: PUT /servers/{server_id} from 2.104.
+    Raises InstanceNotFound, PinRefused.
+    """
+
+    def transaction(conn: sa.Connection) -> InstanceRecord:
+        record = live_row(conn, instance_id)
+        if zone == record.availability_zone:
+            return record
+        if zone is not None:
+            _refuse_pin(record, zone, zones)
+        return compare_and_set(conn, record, moment=now(), availability_zone=zone)
+
+    return await db.run(transaction)
+
+
+def _refuse_pin(record: InstanceRecord, zone: str, zones: Mapping[str, str]) -> None:
+    if record.availability_zone is not None:
+        raise PinRefused(
+            f"Instance {record.id} is pinned to availability zone '{record.availability_zone}' and cannot be "
+            f"pinned to '{zone}' directly: unpin it first by setting pinned_availability_zone to null."
+        )
+    current = None if record.host is None else zones.get(record.host, DEFAULT_ZONE)
+    if zone != current:
+        place = f"in availability zone '{current}'" if current else "on no host yet"
+        raise PinRefused(
+            f"Instance {record.id} can only be pinned to the availability zone that it is in: it is {place}, "
+            f"and '{zone}' was asked for."
+        )
 
 
 async def _act(

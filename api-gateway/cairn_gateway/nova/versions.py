@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from cairn_gateway.http.call import Answer, Call
+from cairn_gateway.http.faults import NotFound
 from cairn_gateway.http.routes import Route
 from cairn_gateway.nova import microversions
 from cairn_gateway.nova.paging import BOOKMARK, PREFIX
@@ -75,8 +76,19 @@ def _number(version: dict[str, Any]) -> str:
 
 async def show(call: Call) -> Answer:
     """This version of the Compute API"""
-    number = 0 if _is_legacy(call.path) else 1
-    version = _versions(call)[number]
+    return _described(_versions(call)[0 if _is_legacy(call.path) else 1])
+
+
+async def find(call: Call) -> Answer:
+    """A version of the Compute API by its id (`v2.1`)"""
+    asked = "v2.0" if _is_legacy(call.path) else call.params["version_id"]
+    for version in _versions(call):
+        if version["id"] == asked:
+            return _described(version)
+    raise NotFound("The resource could not be found.")
+
+
+def _described(version: dict[str, Any]) -> Answer:
     described = {"rel": "describedby", "type": "text/html", "href": DOCUMENTATION}
     more = {"links": [*version["links"], described], "media-types": _media(_number(version))}
     return Answer({"version": version | more})
@@ -86,7 +98,10 @@ def _is_legacy(path: str) -> bool:
     return path == LEGACY_PREFIX or path.startswith(LEGACY_PREFIX + "/")
 
 
-ROUTES: tuple[Route, ...] = (Route("GET", "/", show, rule=None),)
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/", show, rule=None),
+    Route("GET", "/versions/{version_id}", find, rule=None),
+)
 """Inside of a version."""
 ROOT: tuple[Route, ...] = (Route("GET", "/", index, rule=None),)
 """Where the gateway begins: who asks there without more is a compute client."""

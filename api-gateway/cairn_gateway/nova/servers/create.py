@@ -31,6 +31,7 @@ from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova import services_known
 from cairn_gateway.nova.availability_zones import zones
 from cairn_gateway.nova.paging import PREFIX, links
+from cairn_gateway.nova.servers import hostnames
 from cairn_gateway.nova.servers.create_models import MOST_SERVERS, CreateServer, ServerWish
 from cairn_gateway.nova.servers.parts import Parts, find_parts
 from cairn_runtime.kubernetes import KubernetesError
@@ -38,14 +39,13 @@ from cairn_runtime.kubernetes import KubernetesError
 log = structlog.get_logger()
 RULE = "os_compute_api:servers:create"
 MANUAL = "MANUAL"
-PASSWORD_BYTES = 9
-"""Of a generated password: 12 characters, as many as Nova's."""
 
 
 async def create(call: Call) -> Answer:
     """Make one server, or several alike."""
     body: CreateServer = call.checked
     wish = body.server
+    hostnames.check(call, wish.hostname)
     zone, host = _placed_by_hand(call, wish)
     target = {"project_id": call.project_id, "user_id": call.caller.user_id, "availability_zone": zone}
     call.enforce(target)
@@ -53,7 +53,8 @@ async def create(call: Call) -> Answer:
     at_least, at_most = _counts(wish)
     _refuse_what_is_not_there(call, wish)
     await call.services.cluster.require()
-    await _require_zone(call, zone)
+    if host is None or wish.host or wish.hypervisor_hostname:
+        await _require_zone(call, zone)  # of `zone:host`, the host is what is looked for, as in Nova
     parts = await find_parts(call, wish, body.hints or body.old_hints, host=host)
     await _check_metadata_quota(call, wish)
     new = _instances(call, wish, parts, zone=zone, count=at_most)
@@ -114,6 +115,10 @@ def _refuse_what_is_not_there(call: Call, wish: ServerWish) -> None:
     """Options that mean something that Cairn cannot do yet: refused, so that nobody relies on them."""
     if wish.networks is None and call.version >= since.NETWORKS_REQUIRED:
         raise BadRequest("Invalid input for field/attribute server. 'networks' is a required property.")
+    if wish.admin_pass is not None:
+        raise NotImplementedYet(
+            "Cairn cannot set passwords in guests yet: use a key pair or user data in place of adminPass."
+        )
     if wish.personality:
         raise NotImplementedYet("Cairn cannot inject files yet: use user data in place of personality.")
     if wish.block_device_mapping:
@@ -148,12 +153,14 @@ def _instances(
     base = slug(wish.name, "server")
     found = []
     for index in range(count):
-        display_name = wish.name if count == 1 else f"{wish.name}-{index + 1}"
-        wanted = _spec(call, wish, parts, zone, display_name)
+        server_id, number = str(uuid.uuid4()), None if count == 1 else index + 1
+        display_name = wish.name if number is None else f"{wish.name}-{number}"
+        hostname = wish.hostname or hostnames.from_name(wish.name, server_id, number)
+        wanted = _spec(call, wish, parts, zone=zone, display_name=display_name, hostname=hostname)
         spec = wanted.to_api()
         found.append(
             NewInstance(
-                id=str(uuid.uuid4()),
+                id=server_id,
                 project=caller.project,
                 namespace=caller.namespace,
                 name=with_suffix(base),
@@ -177,7 +184,9 @@ def _instances(
     return found
 
 
-def _spec(call: Call, wish: ServerWish, parts: Parts, zone: str | None, display_name: str) -> InstanceSpec:
+def _spec(
+    call: Call, wish: ServerWish, parts: Parts, *, zone: str | None, display_name: str, hostname: str
+) -> InstanceSpec:
     description = wish.description
     if call.version < since.SERVER_DESCRIPTION:
         description = display_name
@@ -187,7 +196,7 @@ def _spec(call: Call, wish: ServerWish, parts: Parts, zone: str | None, display_
         key_pair=parts.key_pair_resource,
         networks=[NetworkRequest.model_validate(request) for request in parts.requests],
         security_groups=parts.security_groups,
-        hostname=wish.hostname,
+        hostname=hostname,
         user_data_base64=wish.user_data or None,
         metadata=wish.metadata,
         config_drive=wish.config_drive is not False,
@@ -252,8 +261,6 @@ def _answer(call: Call, wish: ServerWish, records: list[InstanceRecord]) -> Answ
         "security_groups": [{"name": group.name} for group in wish.security_groups or []]
         or [{"name": "default"}],
     }
-    # Clients expect one (Nova: enable_instance_password). No guest is told: key pairs or user data let in.
-    server["adminPass"] = wish.admin_pass or secrets.token_urlsafe(PASSWORD_BYTES)
     location = f"{call.base_url}{PREFIX}/servers/{first.id}"
     return Answer({"server": server}, headers={"Location": location})
 

@@ -15,12 +15,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from cairn_gateway.http.models import Boolean, Integer, Name, RequestModel, Since, Text255, Until, Uuid
 from cairn_gateway.nova import microversions as since
+from cairn_gateway.nova.servers.hostnames import Hostname
 
 LONGEST_USER_DATA = 65535
 MOST_SERVERS = 1000
 """Of one request; quotas allow fewer as a rule."""
 METADATA_KEY = re.compile(r"[a-zA-Z0-9-_:. ]{1,255}")
-HOSTNAME = r"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$"
 
 
 def _metadata_key(key: str) -> str:
@@ -169,10 +169,7 @@ class ServerWish(RequestModel):
     ] = None
     host: Annotated[Text255 | None, Since(since.CREATE_ON_HOST)] = None
     hypervisor_hostname: Annotated[Text255 | None, Since(since.CREATE_ON_HOST)] = None
-    hostname: Annotated[
-        Annotated[str, StringConstraints(strict=True, max_length=255, pattern=HOSTNAME)] | None,
-        Since(since.HOSTNAME_REQUEST),
-    ] = None
+    hostname: Annotated[Hostname | None, Since(since.HOSTNAME_REQUEST)] = None
 
 
 class CreateServer(RequestModel):

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from cairn_database import InstanceNotFound, InstanceRecord, asking, quota_limits
+from cairn_database import InstanceNotFound, InstanceRecord, aggregates, asking, quota_limits
+from cairn_database.asking import PinRefused
 from cairn_database.legality import ActionRefused, InstanceLocked, check
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import BadRequest, Conflict, NotFound
@@ -15,15 +16,16 @@ from cairn_gateway.http.models import Name, RequestModel, Since, Text255
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova.paging import PREFIX
+from cairn_gateway.nova.servers import hostnames
 from cairn_gateway.nova.servers.create import check_metadata_count
 from cairn_gateway.nova.servers.create_models import (
-    HOSTNAME,
     AccessIPv4,
     AccessIPv6,
     DiskConfig,
     Metadata,
     Tags,
 )
+from cairn_gateway.nova.servers.hostnames import Hostname
 from cairn_gateway.nova.servers.load import is_admin, server_of, surroundings, target_of
 from cairn_gateway.nova.servers.view import ServerView
 
@@ -39,9 +41,8 @@ class Changes(RequestModel):
     access_ipv4: Annotated[AccessIPv4, Field(alias="accessIPv4")] = None
     access_ipv6: Annotated[AccessIPv6, Field(alias="accessIPv6")] = None
     description: Annotated[Text255 | None, Since(since.SERVER_DESCRIPTION)] = None
-    hostname: Annotated[
-        Annotated[str, Field(max_length=255, pattern=HOSTNAME)] | None, Since(since.HOSTNAME_REQUEST)
-    ] = None
+    hostname: Annotated[Hostname | None, Since(since.HOSTNAME_REQUEST)] = None
+    pinned_availability_zone: Annotated[Name | None, Since(since.PINNED_ZONE_UPDATE)] = None
 
 
 class UpdateServer(RequestModel):
@@ -90,9 +91,15 @@ async def change(
 
 
 async def update(call: Call) -> Answer:
-    """Change its name, description, access addresses or disk configuration; nothing is a change, too."""
+    """Change its name, description, hostname, access addresses, disk configuration or whether it is pinned to
+    its zone; nothing is a change, too."""
     body: UpdateServer = call.checked
     given, wanted = body.server.model_fields_set, body.server
+    hostnames.check(call, wanted.hostname)
+    record = await server_of(call)
+    call.enforce(target_of(call, record))
+    if "pinned_availability_zone" in given:
+        await _pin(call, record, wanted.pinned_availability_zone)
 
     def make(_record: InstanceRecord) -> tuple[Json, Json]:
         spec: Json = {}
@@ -111,11 +118,22 @@ async def update(call: Call) -> Answer:
             details["hostname"] = wanted.hostname
         return spec, details
 
-    after = await change(call, make)
+    after = await change(call, make, record)
     server = ServerView(call, await surroundings(call, [after])).full(after)
     if call.version < since.SERVER_SHAPE_UNIFORM:
         server = {name: value for name, value in server.items() if name in _brief_fields(call)}
     return Answer({"server": server})
+
+
+async def _pin(call: Call, record: InstanceRecord, zone: str | None) -> None:
+    """Nova API: PUT /servers/{server_id} with pinned_availability_zone. Raises NotFound, Conflict."""
+    zones = await aggregates.host_zones(call.services.db)
+    try:
+        await asking.pin(call.services.db, record.id, zone, zones)
+    except InstanceNotFound as error:
+        raise NotFound(str(error)) from error
+    except PinRefused as error:
+        raise Conflict(str(error)) from error
 
 
 _BRIEF = frozenset(

@@ -10,7 +10,7 @@ from typing import Any
 
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import NotImplementedYet
-from cairn_gateway.http.routes import Enforce, Handler, Route
+from cairn_gateway.http.routes import Enforce, Handler, Route, not_yet
 from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova.microversions import Microversion
 from cairn_gateway.nova.servers.load import server_of, target_of
@@ -115,5 +115,12 @@ ROUTES = (
             **options,
         )
         for method, path, rule, what, options in OTHERS
+    ),
+    Route(
+        "GET",
+        "/os-console-auth-tokens/{console_token}",
+        not_yet("open consoles"),
+        PREFIX + "os-console-auth-tokens",
+        not_yet=True,
     ),
 )

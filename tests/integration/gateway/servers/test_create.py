@@ -80,6 +80,7 @@ async def test_a_name_need_not_be_unique(room: Room) -> None:
         ({"accessIPv4": "1.2.3"}, 400, "server/accessIPv4"),
         ({"availability_zone": "a:b:c:d"}, 400, "zone:host:node"),
         ({"availability_zone": "nova:node-0"}, 403, "forced_host"),
+        ({"adminPass": "secret"}, 501, "adminPass"),
         ({"block_device_mapping_v2": [{"source_type": "volume", "uuid": "v"}]}, 501, "volumes"),
     ],
 )
