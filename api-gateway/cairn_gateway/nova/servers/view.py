@@ -53,14 +53,20 @@ class ServerView:
         self._extended = call.allows(EXTENDED)
         self._extra_specs = version >= since.SERVER_FLAVOR_EMBEDDED and call.allows(EXTRA_SPECS)
         self._host_status = _host_status(call) if version >= since.SERVER_HOST_STATUS else ""
+        self._administrator = "admin" in call.caller.roles
 
-    def brief(self, record: InstanceRecord) -> Json:
-        """Id, name and links (GET /servers)."""
-        return {
-            "id": record.id,
-            "name": record.display_name,
-            "links": links(self._call, "servers", record.id),
-        }
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What `full` makes of a server depends on this, on the record and its surroundings: nothing else."""
+        return (
+            self._version,
+            self._call.base_url,
+            self._single,
+            self._extended,
+            self._extra_specs,
+            self._host_status,
+            self._administrator,
+        )
 
     def full(self, record: InstanceRecord) -> Json:
         """Everything that the caller may see."""
@@ -194,7 +200,7 @@ class ServerView:
             "message": (record.fault_message or "")[:255],
         }
         # The first line is for everybody; what else there is, for administrators (as Nova's traces are).
-        if fault["code"] != 500 or "admin" in self._call.caller.roles:
+        if fault["code"] != 500 or self._administrator:
             fault["details"] = record.fault_message
         return fault
 
