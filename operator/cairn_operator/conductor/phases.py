@@ -147,6 +147,9 @@ async def restore_resource(scope: Scope) -> bool:
     scope.instance = restored
     seen = restored.metadata.generation, restored.spec.changeable()
     scope.record = await _bind(scope, record, restored, seen)
+    if record.resource_uid is None:  # the gateway that accepted it did not come to make it
+        scope.env.events.normal(restored, "Created", f"Asked for through the Compute API as {record.id}.")
+        return True
     metrics.REPAIRS.labels("instance").inc()
     log.warning("instance.restored", instance_id=record.id, namespace=record.namespace, name=record.name)
     scope.env.events.normal(restored, "Restored", f"The resource was lost; made again from row {record.id}.")

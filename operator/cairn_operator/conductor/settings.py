@@ -19,7 +19,7 @@ class ConductorSettings(Section):
     """Instances worked on at the same time; most of that time is waiting for the API server."""
     claim_poll_seconds: float = Field(0.015, gt=0)
     """While instances wait for the scheduler: how often SQL is asked which have been placed."""
-    sweep_seconds: float = Field(10.0, gt=0)
+    sweep_seconds: float = Field(5.0, gt=0)
     """How often SQL is compared with the resources."""
     patience_seconds: float = Field(1.5, ge=0)
     """A passing state is written to the resource once it has lasted this long: quick boots cost fewer

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 
 from cairn_crds import Guest, Instance
 from cairn_crds.guest import node_namespace
-from cairn_database import TaskState
+from cairn_database import NewInstance, TaskState, instances
 from integration.cloud.cairn import Cairn, Tenant, condition
 
 ZONE, AGENT = "frail", "agent-frail"
@@ -187,3 +188,27 @@ def test_a_name_used_again_after_a_removal_by_force(cairn: Cairn, tenant: Tenant
     cairn.start(AGENT)
     assert tenant.phase("Active")["status"]["instanceId"] == second
     assert cairn.machine(first) is None
+
+
+def test_a_server_whose_gateway_died_before_it_made_the_resource_is_built(
+    cairn: Cairn, tenant: Tenant
+) -> None:
+    model = cairn.row(tenant.boot("model"))
+    instance_id = str(uuid.uuid4())
+    new = NewInstance(
+        id=instance_id,
+        project=model.project,
+        namespace=tenant.namespace,
+        name="orphan-x7k2p",
+        request={**model.request, "generation": 1},
+        flavor=model.flavor,
+        image=model.image,
+        request_id="req-11111111-2222-4333-8444-555555555555",
+        user_id="ann",
+    )
+    cairn.portal.call(instances.register(cairn.db, new))
+    assert tenant.phase("Active", "orphan-x7k2p")["status"]["instanceId"] == instance_id
+    tenant.told("Created", "orphan-x7k2p")
+    body = tenant.get("orphan-x7k2p")
+    assert body["metadata"]["labels"] == {"compute.cairn.dev/instance": instance_id}
+    assert (cairn.machine(instance_id) or {})["boots"] == 1
