@@ -111,6 +111,8 @@ class SqliteBackend:
         self._write_engine = _engine(url, _BeginWriting(busy_timeout), busy_timeout, 1)
         self._read_engine = _engine(url, _begin_reading, busy_timeout, readers)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="cairn-sql-reader")
+        self._reading: dict[int, sa.Connection] = {}
+        """By the reader's thread."""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._serve, name="cairn-sql-writer", daemon=True)
         self._writer.start()
@@ -126,11 +128,24 @@ class SqliteBackend:
         return await future
 
     async def read(self, query: Transaction[T]) -> T:
-        """Run it against one snapshot, beside the writer."""
+        """Run it against one snapshot, beside the writer.
+
+        A reader keeps its connection: to take one from the pool and to give it back takes 30 µs, half of a
+        short query. After an error it gives it back, and the pool sees whether it is whole.
+        """
 
         def run() -> T:
-            with self._read_engine.connect() as connection, connection.begin():
-                return query(connection)
+            reader = threading.get_ident()
+            connection = self._reading.get(reader)
+            if connection is None:
+                connection = self._reading[reader] = self._read_engine.connect()
+            try:
+                with connection.begin():
+                    return query(connection)
+            except BaseException:
+                del self._reading[reader]
+                connection.close()
+                raise
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
@@ -139,6 +154,8 @@ class SqliteBackend:
         self._jobs.put(None)
         await asyncio.to_thread(self._writer.join)
         await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._reading.values():
+            connection.close()
         self._write_engine.dispose()
         self._read_engine.dispose()
 
