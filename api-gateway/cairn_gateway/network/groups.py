@@ -126,7 +126,8 @@ async def _make_resource(call: Call, group: GroupRecord) -> None:
 async def _take_in(call: Call, project: str, resource: SecurityGroup) -> None:
     metadata = resource.metadata
     key = GroupKey(project, metadata.namespace or "", metadata.name)
-    await groups.upsert(call.services.db, key, resource.spec, metadata.uid)
+    source = groups.Source(metadata.uid, metadata.generation)
+    await groups.upsert(call.services.db, key, resource.spec, source)
 
 
 async def groups_seen(call: Call, *conditions: sa.ColumnElement[bool]) -> list[GroupRecord]:

@@ -43,6 +43,14 @@ class GroupKey(NamedTuple):
     name: str
 
 
+class Source(NamedTuple):
+    """Which version of which resource a spec is from."""
+
+    uid: str
+    generation: int | None = None
+    """None: the newest."""
+
+
 @dataclass(frozen=True)
 class GroupRecord:
     """A security group."""
@@ -139,14 +147,24 @@ def ids_of(
 
 
 def write(
-    conn: sa.Connection, key: GroupKey, spec: SecurityGroupSpec, uid: str | None, moment: datetime
+    conn: sa.Connection,
+    key: GroupKey,
+    spec: SecurityGroupSpec,
+    source: Source | None,
+    moment: datetime,
 ) -> str:
     """Make row and rules say what `spec` says; the group's id.
+
+    An older version of the resource than the one taken in changes nothing: the mirror and a gateway may come
+    in either order.
 
     The id of a row that is there stays, unless the resource says another one itself (`spec.id`) or is another
     resource of the same name: that is a new group, and no port is in it.
     """
     row = conn.execute(sa.select(security_groups).where(_at(key)).with_for_update()).one_or_none()
+    uid, generation = source or (None, None)
+    if row is not None and uid is not None and _is_newer(row, uid, generation):
+        return str(row.id)
     replaced = row is not None and uid is not None and row.resource_uid not in (None, uid)
     replaced = replaced and key.name != DEFAULT
     group_id = spec.id or (row.id if row is not None and not replaced else uid or str(uuid.uuid4()))
@@ -155,8 +173,9 @@ def write(
         "project": key.project,
         "display_name": spec.display_name or key.name,
         "spec": spec.to_api(),
-        "resource_uid": uid or (row.resource_uid if row is not None else None),
     }
+    if uid is not None:
+        values |= {"resource_uid": uid, "resource_generation": generation}
     if row is None:
         times = {"created_at": moment, "updated_at": moment, "revision": 1}
         conn.execute(sa.insert(security_groups), {**values, **times, **key._asdict()})
@@ -167,6 +186,12 @@ def write(
         conn.execute(sa.update(security_groups).where(security_groups.c.id == row.id).values(changes))
     _write_rules(conn, key, group_id, spec, moment)
     return str(group_id)
+
+
+def _is_newer(row: Any, uid: str, generation: int | None) -> bool:
+    """Whether the row was written from a newer version of that same resource."""
+    same = generation is not None and row.resource_uid == uid
+    return same and (row.resource_generation or 0) > (generation or 0)
 
 
 def _write_rules(
@@ -218,12 +243,12 @@ def _drop_links(conn: sa.Connection, group_id: str) -> None:
 # --- mirroring -------------------------------------------------------------------------------------------
 
 
-async def upsert(db: Database, key: GroupKey, spec: SecurityGroupSpec, uid: str | None) -> str:
-    """Take the group in; its id. `uid`: the resource's; None while that has not been made.
+async def upsert(db: Database, key: GroupKey, spec: SecurityGroupSpec, source: Source | None) -> str:
+    """Take the group in; its id. `source`: None while the resource has not been made.
 
     Raises SecurityGroupNotFound when a rule names a group that is not there (yet).
     """
-    return await db.run(lambda conn: write(conn, key, spec, uid, now()))
+    return await db.run(lambda conn: write(conn, key, spec, source, now()))
 
 
 async def remove(db: Database, namespace: str, name: str) -> None:
@@ -365,5 +390,5 @@ def _at(key: GroupKey) -> sa.ColumnElement[bool]:
 
 
 def _group(row: Any) -> GroupRecord:
-    values = dict(row._mapping)
+    values = {name: value for name, value in row._mapping.items() if name != "resource_generation"}
     return GroupRecord(**(values | {"spec": SecurityGroupSpec.model_validate(values["spec"])}))

@@ -69,6 +69,7 @@ security_groups = Table(
     Column("display_name", String(255), nullable=False),
     Column("spec", JsonText(), nullable=False),
     Column("resource_uid", String(36)),
+    Column("resource_generation", big_integer()),
     Column("created_at", UtcDateTime(), nullable=False),
     Column("updated_at", UtcDateTime(), nullable=False),
     Column("revision", big_integer(), nullable=False),

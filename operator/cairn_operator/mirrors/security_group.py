@@ -40,7 +40,8 @@ async def take_in_security_group(context: MirrorContext, group: SecurityGroup) -
         return immutable("spec.id", recorded.id)
     key = groups.GroupKey(project.name, namespace, metadata.name)
     try:
-        await groups.upsert(context.db, key, group.spec, metadata.uid)
+        source = groups.Source(metadata.uid, metadata.generation)
+        await groups.upsert(context.db, key, group.spec, source)
     except SecurityGroupNotFound as error:
         message = f"A rule's remoteGroup is not there: '{error.group}'. Create it, or mend the rule."
         return Mirrored(False, "RemoteGroupNotFound", message)
@@ -85,5 +86,6 @@ async def _make(context: MirrorContext, found: groups.GroupRecord) -> bool:
         return True  # its own event brings it in
     except (NotFound, Forbidden):
         return False
-    await groups.upsert(context.db, key, spec, body["metadata"]["uid"])
+    source = groups.Source(body["metadata"]["uid"], body["metadata"].get("generation"))
+    await groups.upsert(context.db, key, spec, source)
     return True

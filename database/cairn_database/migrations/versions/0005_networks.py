@@ -163,6 +163,7 @@ def _security_groups() -> None:
         _text("display_name"),
         sa.Column("spec", big_text(), nullable=False),
         _id("resource_uid", nullable=True),
+        sa.Column("resource_generation", big_integer(), nullable=True),
         *_moments(),
         _revision(),
         _key("security_groups", "id"),
