@@ -21,7 +21,6 @@ import sqlalchemy as sa
 
 from cairn_database import migrations
 from cairn_database.errors import DatabaseError, DatabaseUnavailable, SchemaOutdated
-from cairn_database.server import ServerBackend
 from cairn_database.sqlite import SqliteBackend
 
 T = TypeVar("T")
@@ -84,6 +83,9 @@ class Database:
                 batch=settings.batch,
             )
         else:
+            # It needs SQLAlchemy's ORM, 6 MB that a process on SQLite does without.
+            from cairn_database.server import ServerBackend
+
             self._backend = ServerBackend(
                 self._url, connections=settings.connections, timeout=settings.timeout
             )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 HEAD = "0006"
 """The newest revision: what the processes ask for at start, without loading Alembic."""
@@ -23,6 +22,8 @@ async def upgrade(url: str, revision: str = "head") -> None:
 
     Any number of processes may call it at once. Raises whatever the driver raises when it cannot connect.
     """
+    from sqlalchemy.ext.asyncio import create_async_engine  # a process on SQLite does not load it: engine.py
+
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
