@@ -37,3 +37,5 @@ def test_the_same_results_make_the_same_page() -> None:
     uuid = "11111111-1111-1111-1111-111111111111"
     first.skipped["a.b"] = f"no network {uuid}"
     assert uuid not in page(first)
+    first.skipped["a.b"] = "Found shared networks: [{'id': 1, 'created_at': '2026-11-22T16:08:08Z'}]"
+    assert "### Found shared networks (1)" in page(first)
