@@ -52,10 +52,12 @@ async def create(call: Call) -> Answer:
     _enforce_options(call, wish, host, target)
     at_least, at_most = _counts(wish)
     _refuse_what_is_not_there(call, wish)
-    await call.services.cluster.require()
     if host is None or wish.host or wish.hypervisor_hostname:
         await _require_zone(call, zone)  # of `zone:host`, the host is what is looked for, as in Nova
-    parts = await find_parts(call, wish, body.hints or body.old_hints, host=host)
+    # Meanwhile the API server is asked whether it is there: nothing is recorded before it has answered.
+    parts, _ = await asyncio.gather(
+        find_parts(call, wish, body.hints or body.old_hints, host=host), call.services.cluster.require()
+    )
     await _check_metadata_quota(call, wish)
     new = _instances(call, wish, parts, zone=zone, count=at_most)
     records = await _register(call, new, at_least)
