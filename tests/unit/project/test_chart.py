@@ -208,7 +208,7 @@ def test_the_environment_and_the_file_are_settings_that_the_processes_take(
         if name == "cairn-agent":
             assert settings.agent.nodes == ["host-1"]
         if name == "cairn-conductor":
-            assert settings.conductor.sweep_seconds == (30 if variant == "settings" else 10)
+            assert settings.conductor.sweep_seconds == (30 if variant == "settings" else 5)
 
 
 def test_the_settings_that_the_schema_lets_through_are_sections_of_some_process() -> None:
