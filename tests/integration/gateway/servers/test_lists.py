@@ -161,7 +161,7 @@ async def test_rename_and_describe(room: Room) -> None:
     shown = await room.show(server_id)
     assert (shown["name"], shown["description"], shown["accessIPv4"]) == ("new name", "what for", "192.0.2.1")
     assert answer.json()["server"] == shown
-    for bad in ({}, {"name": ""}, {"status": "ACTIVE"}):
+    for bad in ({"name": ""}, {"status": "ACTIVE"}):
         refused = await room.member.put(f"{SERVERS}/{server_id}", json={"server": bad})
         assert refused.status_code == 400, bad
     assert (await room.reader.put(f"{SERVERS}/{server_id}", json=body)).status_code == 403
