@@ -20,7 +20,11 @@ from cairn_local.stack import Stack
 from integration.cloud.cairn import Cairn, Tenant
 from integration.cloud.laboratory import Laboratory
 from integration.cloud.portal import Portal
+from integration.conftest import control_plane, control_plane_binaries
 from support.cloud import CATALOG, Cloud, cluster_of
+
+__all__ = ["control_plane", "control_plane_binaries"]
+# A control plane of their own: other tests make hosts and images that this Cairn would take for its own.
 
 AGENT = {"agent__driver": "fake", "agent__sweep_seconds": 1, "agent__heartbeat_seconds": 5}
 CONDUCTOR = {"conductor__sweep_seconds": 2}
