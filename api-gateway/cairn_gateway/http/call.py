@@ -115,6 +115,14 @@ class Call:
         """The query string's fields; of one given twice the last."""
         return dict(self.query())
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller may reach every project's things (the policy's `context_is_admin`).
+
+        It does not count as asking the policy for what the route does.
+        """
+        return self.services.policy.allows("context_is_admin", self.caller, {})
+
     # --- policy ------------------------------------------------------------------------------------------
 
     def allows(self, rule: str, target: Mapping[str, str | None] | None = None) -> bool:

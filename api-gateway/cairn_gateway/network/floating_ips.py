@@ -20,7 +20,7 @@ from cairn_gateway.network import bodies, listing
 from cairn_gateway.network.bodies import Id, Ignored, Owned
 from cairn_gateway.network.faults import Bad, missing, translated
 from cairn_gateway.network.networks import moment, network_of
-from cairn_gateway.network.owners import Owners, enforce, enforce_attributes, is_admin, names_for, owner_for
+from cairn_gateway.network.owners import Owners, enforce, enforce_attributes, names_for, owner_for
 from cairn_gateway.network.ports import port_of
 
 Json = dict[str, Any]
@@ -99,7 +99,7 @@ def _target(record: FloatingIpRecord, around: Around) -> dict[str, str | None]:
 
 async def seen(call: Call, *conditions: sa.ColumnElement[bool]) -> list[FloatingIpRecord]:
     """Those of the caller's project; everybody's for an administrator."""
-    mine = [] if is_admin(call) else [table.c.project == (call.caller.project or "")]
+    mine = [] if call.is_admin else [table.c.project == (call.caller.project or "")]
     return await floating.find(call.services.db, *mine, *conditions)
 
 
@@ -190,7 +190,7 @@ async def _lead(call: Call, port_id: str, address: str | None) -> Lead:
     port: PortRecord
     port, around = await port_of(call, port_id)
     mine = call.caller.project is not None and port.project == call.caller.project
-    if not mine and not is_admin(call):
+    if not mine and not call.is_admin:
         raise missing("Port", port_id)
     network = around.networks.get(port.network)
     if network is not None and network.external:

@@ -23,7 +23,7 @@ from cairn_gateway.network import bodies, listing
 from cairn_gateway.network.bodies import Flag, Ignored, Name, Owned
 from cairn_gateway.network.faults import Bad, Clash, missing, translated
 from cairn_gateway.network.networks import moment
-from cairn_gateway.network.owners import Owners, enforce, is_admin, names_for, owner_for
+from cairn_gateway.network.owners import Owners, enforce, names_for, owner_for
 from cairn_runtime.kubernetes import AlreadyExists, ApiServerUnavailable, Conflict, KubernetesError
 from cairn_runtime.kubernetes import NotFound as ResourceNotFound
 
@@ -132,7 +132,7 @@ async def _take_in(call: Call, project: str, resource: SecurityGroup) -> None:
 
 async def groups_seen(call: Call, *conditions: sa.ColumnElement[bool]) -> list[GroupRecord]:
     """The groups of the caller's project; everybody's for an administrator."""
-    mine = [] if is_admin(call) else [security_groups.c.project == (call.caller.project or "")]
+    mine = [] if call.is_admin else [security_groups.c.project == (call.caller.project or "")]
     return await groups.find(call.services.db, *mine, *conditions)
 
 
@@ -323,7 +323,7 @@ async def delete(call: Call) -> Answer:
 async def delete_one(call: Call, record: GroupRecord) -> None:
     """Raises Clash while ports are in it, and, unless the caller is an administrator, for the default group
     (Neutron: SecurityGroupCannotRemoveDefault)."""
-    if record.name == groups.DEFAULT and "admin" not in call.caller.roles:
+    if record.name == groups.DEFAULT and not call.is_admin:
         message = "Insufficient rights for removing default security group."
         raise Clash("SecurityGroupCannotRemoveDefault", message)
     with translated():

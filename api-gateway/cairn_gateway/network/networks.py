@@ -24,7 +24,6 @@ from cairn_gateway.network.owners import (
     Target,
     enforce,
     enforce_attributes,
-    is_admin,
     owner_for,
     target,
 )
@@ -133,7 +132,7 @@ async def shown(call: Call, records: list[NetworkRecord]) -> list[Json]:
 
 async def visible_networks(call: Call, **which: str | None) -> list[NetworkRecord]:
     """Those that the caller's project sees; all for an administrator."""
-    project = None if is_admin(call) else call.caller.project or ""
+    project = None if call.is_admin else call.caller.project or ""
     return await networks.find(call.services.db, visible_to=project, **which)
 
 

@@ -34,11 +34,6 @@ class Owners:
         return "" if name is None else self._ids.get(name, name)
 
 
-def is_admin(call: Call) -> bool:
-    """Whether the caller may reach every project's things."""
-    return call.allows("context_is_admin", {})
-
-
 async def owner_for(call: Call, wanted: str | None) -> Owner:
     """The project that something new belongs to: the one asked for, else the caller's own. Raises Bad,
     Forbidden. Whether the caller may is the policy's to say."""
@@ -48,7 +43,7 @@ async def owner_for(call: Call, wanted: str | None) -> Owner:
         if caller.project is None or caller.namespace is None:
             raise Bad("ProjectNotFound", f"Project {project_id} could not be found.")
         return Owner(project_id, caller.project, caller.namespace)
-    if not is_admin(call):
+    if not call.is_admin:
         raise Denied("PolicyNotAuthorized", "Only administrators make things for other projects.")
     found = await owners.by_id(call.services.db, wanted or "")
     if found is None:
@@ -100,7 +95,6 @@ __all__ = [
     "Target",
     "enforce",
     "enforce_attributes",
-    "is_admin",
     "names_for",
     "owner_for",
     "target",

@@ -30,7 +30,6 @@ from cairn_gateway.network.owners import (
     Owners,
     enforce,
     enforce_attributes,
-    is_admin,
     names_for,
     owner_for,
 )
@@ -211,14 +210,14 @@ async def index(call: Call) -> Answer:
     call.allows("get_port")
     chosen = listing.filters(call)
     conditions: list[sa.ColumnElement[bool]] = []
-    if not is_admin(call):
+    if not call.is_admin:
         owned = [item.name for item in await _owned_networks(call)]
         project = call.caller.project or ""
         conditions.append(sa.or_(table.c.project == project, table.c.network.in_(owned)))
     conditions += await _selective(call, chosen)
     records = await ports.find(call.services.db, *conditions)
     around = await Around.of(call, records)
-    admin = is_admin(call)
+    admin = call.is_admin
     views = [
         view(record, around, admin=admin)
         for record in records
@@ -259,7 +258,7 @@ async def _selective(call: Call, chosen: dict[str, list[str]]) -> list[sa.Column
 async def show(call: Call) -> Answer:
     """One port."""
     record, around = await port_of(call, call.params["id"])
-    return Answer({"port": listing.only_fields(call, view(record, around, admin=is_admin(call)))})
+    return Answer({"port": listing.only_fields(call, view(record, around, admin=call.is_admin))})
 
 
 async def create(call: Call) -> Answer:
@@ -269,7 +268,7 @@ async def create(call: Call) -> Answer:
     with translated():
         made = await ports.create(call.services.db, new)
     around = await Around.of(call, made)
-    views = [view(record, around, admin=is_admin(call)) for record in made]
+    views = [view(record, around, admin=call.is_admin) for record in made]
     return Answer({"ports": views} if several else {"port": views[0]}, 201)
 
 
@@ -286,7 +285,7 @@ async def _new_port(call: Call, item: PortCreate) -> NewPort:
     }
     call.enforce(at)
     enforce_attributes(call, _rules("create_port", item), at)
-    if not networks.usable_by(network, owner.name) and not is_admin(call):
+    if not networks.usable_by(network, owner.name) and not call.is_admin:
         raise Denied("NotAuthorized", f"Tenant {owner.id} not allowed to create port on this network")
     if network.name is None:
         raise NotImplementedYet(
@@ -428,7 +427,7 @@ async def update(call: Call) -> Answer:
     )
     with translated():
         after = await ports.update(call.services.db, record.id, change)
-    return Answer({"port": view(after, around, admin=is_admin(call))})
+    return Answer({"port": view(after, around, admin=call.is_admin)})
 
 
 def _refuse_rebinding(record: PortRecord, item: PortUpdate) -> None:

@@ -21,7 +21,7 @@ from cairn_gateway.network import bodies, listing
 from cairn_gateway.network.bodies import Id, Ignored, Owned
 from cairn_gateway.network.faults import Bad, missing, translated
 from cairn_gateway.network.groups import edit, ensure_default, group_of, groups_seen, rule_view
-from cairn_gateway.network.owners import Owners, enforce, is_admin, names_for, owner_for
+from cairn_gateway.network.owners import Owners, enforce, names_for, owner_for
 
 Json = dict[str, Any]
 ANY = ("any", "")
@@ -203,7 +203,7 @@ async def _remote_name(call: Call, group: GroupRecord, remote_id: str | None) ->
 
 async def rules_seen(call: Call, *conditions: sa.ColumnElement[bool]) -> list[RuleRecord]:
     """The rules of the caller's project; everybody's for an administrator."""
-    mine = [] if is_admin(call) else [security_groups.c.project == (call.caller.project or "")]
+    mine = [] if call.is_admin else [security_groups.c.project == (call.caller.project or "")]
     return await groups.list_rules(call.services.db, *mine, *conditions)
 
 

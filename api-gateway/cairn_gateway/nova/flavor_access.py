@@ -51,7 +51,7 @@ def may_use(call: Call, flavor: FlavorRecord) -> bool:
 
 def visible(call: Call, flavor: FlavorRecord) -> bool:
     """Whether the caller can see it, and make instances of it. Administrators see all."""
-    return "admin" in call.caller.roles or may_use(call, flavor)
+    return call.is_admin or may_use(call, flavor)
 
 
 async def flavor_of(call: Call) -> FlavorRecord:

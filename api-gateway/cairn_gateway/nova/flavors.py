@@ -188,7 +188,7 @@ def _after(flavors: list[FlavorRecord], marker: str) -> list[FlavorRecord]:
 
 def _filters(call: Call, query: dict[str, str]) -> list[Callable[[FlavorRecord], bool]]:
     tests: list[Callable[[FlavorRecord], bool]] = []
-    if "admin" in call.caller.roles:
+    if call.is_admin:
         public = _is_public(query.get("is_public"))
         if public is True:
             tests.append(lambda flavor: may_use(call, flavor))

@@ -17,7 +17,7 @@ from cairn_gateway.http.models import RequestModel, Text255
 from cairn_gateway.http.routes import Route
 from cairn_gateway.network.floating_ips import floating_ip_of, seen, take
 from cairn_gateway.network.networks import network_of, visible_networks
-from cairn_gateway.network.owners import is_admin, owner_for
+from cairn_gateway.network.owners import owner_for
 from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova.microversions import Microversion
 from cairn_gateway.nova.network_faults import as_nova
@@ -37,7 +37,7 @@ ADMIN_FIELDS = (
 
 
 def _network(call: Call, record: NetworkRecord) -> Json:
-    names = (*FIELDS, *ADMIN_FIELDS) if is_admin(call) else FIELDS
+    names = (*FIELDS, *ADMIN_FIELDS) if call.is_admin else FIELDS
     return {"id": record.id, "label": record.display_name, **dict.fromkeys(names)}
 
 
@@ -48,7 +48,7 @@ def _tenant_network(record: NetworkRecord) -> Json:
 
 async def _usable(call: Call) -> list[NetworkRecord]:
     found = await visible_networks(call)
-    return [item for item in found if is_admin(call) or networks.usable_by(item, call.caller.project)]
+    return [item for item in found if call.is_admin or networks.usable_by(item, call.caller.project)]
 
 
 async def list_networks(call: Call) -> Answer:

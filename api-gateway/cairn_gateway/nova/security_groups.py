@@ -26,7 +26,7 @@ from cairn_gateway.network.groups import (
     update_one,
     views_of,
 )
-from cairn_gateway.network.owners import is_admin, owner_for
+from cairn_gateway.network.owners import owner_for
 from cairn_gateway.network.rules import RuleCreate, rule_of
 from cairn_gateway.network.rules import create_one as create_rule_one
 from cairn_gateway.network.rules import delete_one as delete_rule_one
@@ -137,7 +137,7 @@ async def index(call: Call) -> Answer:
     """The project's security groups; `all_tenants` shows an administrator everybody's."""
     await ensure_default(call, await owner_for(call, None))
     query = call.query_dict()
-    everybody = "all_tenants" in query and is_admin(call)
+    everybody = "all_tenants" in query and call.is_admin
     mine = [] if everybody else [table.c.project == (call.caller.project or "")]
     shown = await _shown(call, await groups_seen(call, *mine))
     offset = query.get("offset", "0")

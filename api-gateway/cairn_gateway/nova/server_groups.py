@@ -92,7 +92,7 @@ async def index(call: Call) -> Answer:
     """The server groups of the caller's project, or of all projects"""
     query = query_of(call, ("all_projects", "limit", "offset"), since=at.UNKNOWN_PARAMETERS_REFUSED)
     namespace = call.caller.namespace
-    if "all_projects" in query and "admin" in call.caller.roles:
+    if "all_projects" in query and call.is_admin:
         call.enforce(rule=ALL_PROJECTS)
         found = await server_groups.owned(call.services.db)
     else:

@@ -17,7 +17,7 @@ from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import Conflict, NotFound
 from cairn_gateway.http.models import RequestModel, Text255
 from cairn_gateway.http.routes import Enforce, Handler, Route
-from cairn_gateway.nova.servers.load import is_admin, server_of, target_of
+from cairn_gateway.nova.servers.load import server_of, target_of
 
 PATH = "/servers/{server_id}/action"
 
@@ -87,7 +87,7 @@ def power(action: str, says: str) -> Handler:
                 record.id,
                 action,
                 request_id=call.request_id,
-                overrides_lock=is_admin(call),
+                overrides_lock=call.is_admin,
             ),
         )
 
@@ -102,7 +102,7 @@ async def reboot(call: Call) -> Answer:
     return await perform(
         call,
         lambda record: asking.reboot(
-            call.services.db, record.id, kind, request_id=call.request_id, overrides_lock=is_admin(call)
+            call.services.db, record.id, kind, request_id=call.request_id, overrides_lock=call.is_admin
         ),
     )
 
@@ -158,7 +158,7 @@ async def _delete(call: Call, action: str, *, status: int) -> Answer:
     record = await server_of(call)
     call.enforce(target_of(call, record))
     try:
-        check(action, record, overrides_lock=is_admin(call), called=action.replace("force_d", "forceD"))
+        check(action, record, overrides_lock=call.is_admin, called=action.replace("force_d", "forceD"))
         after = await removal.begin_delete(call.services.db, record.id, request_id=call.request_id)
     except InstanceNotFound as error:
         raise NotFound(str(error)) from error
@@ -172,7 +172,7 @@ async def restore(call: Call) -> Answer:
     """Bring back what was soft-deleted. Cairn deletes at once, so there is nothing to restore yet."""
 
     async def act(record: InstanceRecord) -> InstanceRecord:
-        check("restore", record, overrides_lock=is_admin(call))
+        check("restore", record, overrides_lock=call.is_admin)
         raise RuntimeError("nothing puts an instance into soft-delete")
 
     return await perform(call, act)

@@ -26,7 +26,7 @@ from cairn_gateway.nova.servers.create_models import (
     Tags,
 )
 from cairn_gateway.nova.servers.hostnames import Hostname
-from cairn_gateway.nova.servers.load import is_admin, server_of, surroundings, target_of
+from cairn_gateway.nova.servers.load import server_of, surroundings, target_of
 from cairn_gateway.nova.servers.view import ServerView
 
 MOST_TAGS = 50
@@ -225,7 +225,7 @@ async def _change_metadata(
 
     def make(found: InstanceRecord) -> tuple[Json, Json]:
         word = action.replace("_", " ")
-        check(action, found, overrides_lock=is_admin(call), called=word)
+        check(action, found, overrides_lock=call.is_admin, called=word)
         pairs = new(found.spec.get("metadata") or {})
         check_metadata_count(len(pairs), limits["metadata_items"])
         return {"metadata": pairs}, {}

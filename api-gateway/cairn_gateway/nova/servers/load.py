@@ -17,11 +17,6 @@ from cairn_gateway.nova.servers.view import Surroundings
 UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 
 
-def is_admin(call: Call) -> bool:
-    """Who may reach every project's servers (Nova's `context_is_admin`)."""
-    return "admin" in call.caller.roles
-
-
 class Owned(Protocol):
     """What is read of an instance to decide on who may have it: a record, or a list's entry."""
 
@@ -74,7 +69,7 @@ def missing(call: Call) -> NotFound:
 def _reachable(call: Call, server: AnyServer, *, deleted: bool = False) -> AnyServer:
     if server.is_deleted and not deleted:
         raise missing(call)
-    if server.project != call.caller.project and not is_admin(call):
+    if server.project != call.caller.project and not call.is_admin:
         raise missing(call)
     return server
 

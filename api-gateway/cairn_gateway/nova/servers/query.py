@@ -284,7 +284,7 @@ def _deleted(call: Call, given: dict[str, str], filters: list[Filter], *, admini
     for item in filters:
         only = item.value in (["deleted"], "deleted")
         if item.column == "vm_state" and only:
-            if "admin" not in call.caller.roles:
+            if not call.is_admin:
                 raise Forbidden("Only administrators may list deleted instances")
             return Deleted.ONLY
     if administrator and "deleted" in given:
@@ -330,7 +330,7 @@ def _sort(call: Call, fields: list[tuple[str, str]]) -> tuple[tuple[str, bool], 
     found: list[tuple[str, bool]] = []
     for index, key in enumerate(keys):
         ascending = (directions[index] if index < len(directions) else (directions or ["desc"])[0]) == "asc"
-        if key in ADMIN_SORT and "admin" not in call.caller.roles:
+        if key in ADMIN_SORT and not call.is_admin:
             raise Forbidden(f"Only administrators can sort servers by {key}")
         locked = key == "locked" and call.version < since.LOCKED_FILTER
         if key in SORT_COLUMNS and not locked:

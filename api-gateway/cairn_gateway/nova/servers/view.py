@@ -53,7 +53,7 @@ class ServerView:
         self._extended = call.allows(EXTENDED)
         self._extra_specs = version >= since.SERVER_FLAVOR_EMBEDDED and call.allows(EXTRA_SPECS)
         self._host_status = _host_status(call) if version >= since.SERVER_HOST_STATUS else ""
-        self._administrator = "admin" in call.caller.roles
+        self._administrator = call.is_admin
 
     @property
     def kind(self) -> tuple[Any, ...]:
