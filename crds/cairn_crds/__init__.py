@@ -14,13 +14,17 @@ from cairn_crds.host_aggregate import HostAggregate, HostAggregateSpec
 from cairn_crds.image import Image, ImageSpec
 from cairn_crds.instance import Instance, InstanceSpec, InstanceStatus
 from cairn_crds.key_pair import KeyPair, KeyPairSpec
+from cairn_crds.migration import Migration, MigrationSpec, MigrationStatus
 from cairn_crds.network import Network, NetworkSpec
 from cairn_crds.project import Project, ProjectSpec
 from cairn_crds.security_group import SecurityGroup, SecurityGroupRule, SecurityGroupSpec
 from cairn_crds.server_group import ServerGroup, ServerGroupSpec
+from cairn_crds.snapshot import Snapshot, SnapshotSpec, SnapshotStatus
 
 KINDS: tuple[type[Resource], ...] = (
     Instance,
+    Migration,
+    Snapshot,
     Guest,
     Flavor,
     Image,
@@ -59,6 +63,9 @@ __all__ = [
     "KeyPair",
     "KeyPairSpec",
     "Metadata",
+    "Migration",
+    "MigrationSpec",
+    "MigrationStatus",
     "Network",
     "NetworkSpec",
     "Project",
@@ -71,4 +78,7 @@ __all__ = [
     "SecurityGroupSpec",
     "ServerGroup",
     "ServerGroupSpec",
+    "Snapshot",
+    "SnapshotSpec",
+    "SnapshotStatus",
 ]

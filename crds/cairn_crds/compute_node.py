@@ -42,9 +42,25 @@ class ComputeNodeSpec(Model):
     """No new instances (Nova's `compute service set --disable`)."""
     disabled_reason: LongText | None = None
     forced_down: bool = False
-    """Count the host as dead, whatever its heartbeat says."""
+    """Count the host as dead, whatever its heartbeat says (Nova's `force-down`). Only set it where it is
+    off for certain: its instances may then be started elsewhere."""
+    drain: bool = False
+    """Move everything away: running instances by live migration, stopped ones by cold migration. No new ones
+    come (see `status.drain`)."""
     ratios: AllocationRatios = AllocationRatios()
     reserved: ReservedResources = ReservedResources()
+
+
+class DrainStatus(Model):
+    """How far the draining of a host is."""
+
+    instances: Count = 0
+    """Still there."""
+    moving: Count = 0
+    """On their way."""
+    failed: Annotated[dict[Uuid, LongText], Field(max_length=100)] = {}
+    """What cannot be moved, and why, by instance id; each is tried again now and then."""
+    done: bool = False
 
 
 class ComputeNodeStatus(Model):
@@ -73,6 +89,7 @@ class ComputeNodeStatus(Model):
     """Written at most once in ten seconds."""
     unclaimed_machines: Annotated[list[Uuid], Field(max_length=10000)] = []
     """Machines of Cairn on the host for which there is no Guest; the conductor decides."""
+    drain: DrainStatus | None = None
     observed_generation: int = 0
     conditions: Annotated[list[Condition], Field(max_length=16)] = []
 
@@ -88,6 +105,8 @@ class ComputeNode(Resource):
         columns=(
             Column("Up", ".status.conditions[?(@.type=='Up')].status"),
             Column("Disabled", ".spec.disabled", type="boolean"),
+            Column("Drain", ".spec.drain", type="boolean"),
+            Column("Left", ".status.drain.instances", type="integer", wide=True),
             Column("Hypervisor", ".status.hypervisorType"),
             Column("vCPUs", ".status.vcpus", type="integer"),
             Column("Memory MiB", ".status.memoryMiB", type="integer"),

@@ -26,7 +26,8 @@ from cairn_crds.base import (
     Text,
     Uuid,
 )
-from cairn_crds.image import PropertyValue
+from cairn_crds.guest_operation import GuestOperation, GuestOperationStatus
+from cairn_crds.image_source import GuestImage
 from cairn_crds.instance import DesiredPower, PowerState, Reboot
 
 
@@ -41,19 +42,6 @@ class InstanceReference(Model):
     namespace: Text
     name: Text
     project: Text
-
-
-class GuestImage(Model):
-    """What the root disk is made from."""
-
-    name: Text
-    url: Annotated[str, StringConstraints(max_length=2048)]
-    """file:, http: or https:."""
-    sha256: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")]
-    disk_format: Text = "qcow2"
-    """qcow2 or raw."""
-    properties: Annotated[dict[str, PropertyValue], Field(max_length=128)] = {}
-    """Nova's image properties (`hw_disk_bus`, `hw_vif_model` …)."""
 
 
 class GuestNetwork(Model):
@@ -111,6 +99,10 @@ class GuestSpec(Model):
     image: GuestImage
     networks: Annotated[list[GuestNetwork], Field(max_length=16)] = []
     config: GuestConfig
+    operation: GuestOperation | None = None
+    """What is to be done once, before the power is brought in line."""
+    crash_dump: Count = 0
+    """Raised by one: the guest's kernel is sent an NMI once (Nova's `trigger_crash_dump`)."""
     request_id: Text | None = None
     """The request that the spec comes from, for the agent's log."""
     extra_specs: Annotated[dict[str, Text], Field(max_length=128)] = {}
@@ -127,6 +119,10 @@ class GuestPhase(enum.StrEnum):
     """The last step failed; `fault` says why, and whether it is tried again."""
     MISSING = "Missing"
     """The machine was there and is gone: somebody undefined it on the host."""
+    PREPARED = "Prepared"
+    """Everything is there for a machine that is to arrive from another host; no machine yet."""
+    MOVED = "Moved"
+    """The machine has left for another host; its files are still here."""
 
 
 class GuestFault(Model):
@@ -151,6 +147,9 @@ class GuestStatus(Model):
     reboot_generation: int = 0
     spec_generation: int = 0
     """The `metadata.generation` of the spec that has been reached."""
+    operation: GuestOperationStatus | None = None
+    crash_dump: int = 0
+    """The `spec.crashDump` that has been reached."""
     started_at: datetime | None = None
     boot_id: Text | None = None
     """Which boot of the host the power state was last brought about in."""

@@ -34,6 +34,8 @@ class DesiredPower(enum.StrEnum):
     STOPPED = "Stopped"
     PAUSED = "Paused"
     SUSPENDED = "Suspended"
+    SHELVED = "Shelved"
+    """Kept as an image, on no host (Nova's `shelve`)."""
 
 
 class PowerState(enum.StrEnum):
@@ -57,6 +59,28 @@ class Reboot(Model):
 
     generation: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     type: RebootType = RebootType.SOFT
+
+
+class Rebuild(Model):
+    """A request to build it anew: raise `generation` by one and the disks are made again, from `spec.image`,
+    with what the spec says of user data and key pair (Nova's `rebuild`). Id, addresses and volumes stay."""
+
+    generation: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class CrashDump(Model):
+    """A request for a crash dump: raise `generation` by one and the guest's kernel gets an NMI once (Nova's
+    `trigger_crash_dump`)."""
+
+    generation: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class Rescue(Model):
+    """While it is there the instance boots from another image, with its own disk as the second one (Nova's
+    `rescue`)."""
+
+    image: ObjectName | None = None
+    """The Image to boot from; the instance's own image when left out."""
 
 
 class NetworkRequest(Model):
@@ -88,7 +112,16 @@ class SchedulerHints(Model):
 
 CHANGEABLE = (
     "powerState",
+    "flavor",
+    "rescue",
+    "rebuild",
+    "image",
+    "keyPair",
+    "userData",
+    "userDataBase64",
+    "networks",
     "reboot",
+    "crashDump",
     "metadata",
     "displayName",
     "description",
@@ -107,12 +140,17 @@ class InstanceSpec(Model):
     )
 
     flavor: ObjectName
-    """The Flavor: vCPUs, memory and disk."""
+    """The Flavor: vCPUs, memory and disk. Another one resizes the instance (Nova's `resize`), which a
+    Migration confirms; the old one again reverts it."""
     image: ObjectName
-    """The Image to boot from."""
+    """The Image that the root disk is made from; another one counts from the next `rebuild.generation` on."""
     power_state: DesiredPower = DesiredPower.RUNNING
     """Start, stop, pause, suspend: say what it should be."""
     reboot: Reboot = Reboot()
+    rebuild: Rebuild = Rebuild()
+    rescue: Rescue | None = None
+    """There: it runs from a rescue image. Gone again: it runs from its own disk."""
+    crash_dump: CrashDump = CrashDump()
     key_pair: ObjectName | None = None
     """The KeyPair, in the same namespace, whose public key the guest is given."""
     networks: Annotated[list[NetworkRequest], Field(max_length=16)] | None = None
@@ -167,6 +205,12 @@ class InstancePhase(enum.StrEnum):
     STOPPED = "Stopped"
     PAUSED = "Paused"
     SUSPENDED = "Suspended"
+    RESCUED = "Rescued"
+    RESIZED = "Resized"
+    """On its new flavor or host, and waiting to be confirmed or reverted."""
+    SHELVED = "Shelved"
+    SOFT_DELETED = "SoftDeleted"
+    """Deleted through the Compute API, stopped, and to be restored until it is reclaimed."""
     DELETING = "Deleting"
     ERROR = "Error"
 

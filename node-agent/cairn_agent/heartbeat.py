@@ -13,7 +13,8 @@ from typing import Any
 
 import structlog
 
-from cairn_agent.drivers.api import Driver, DriverError, Inventory
+from cairn_agent.drivers.api import DriverError, Inventory
+from cairn_agent.drivers.driver import Driver
 from cairn_agent.metrics import MACHINES, UNCLAIMED, timed
 from cairn_agent.settings import AgentSettings
 from cairn_crds import ComputeNode, ComputeNodeStatus, Condition, ConditionStatus, Guest

@@ -28,7 +28,8 @@ from cairn_agent.converge import (
     decide,
     power_calls,
 )
-from cairn_agent.drivers.api import Driver, DriverError, MachineState, Step
+from cairn_agent.drivers.api import DriverError, MachineState, Step
+from cairn_agent.drivers.driver import Driver
 from cairn_agent.metrics import DRIVER_FAILURES, timed, timed_steps
 from cairn_agent.settings import AgentSettings
 from cairn_crds import Guest, GuestStatus

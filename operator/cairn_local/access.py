@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cairn_agent.drivers.api import Driver, DriverError
+from cairn_agent.drivers.api import DriverError
+from cairn_agent.drivers.driver import Driver
 from cairn_agent.drivers.load import load_driver
 from cairn_agent.settings import AgentProcessSettings
 from cairn_local.hypervisor.room import HypervisorRoom

@@ -15,11 +15,13 @@ from typing import Any
 import libvirt
 
 from cairn_agent.config_drive import build_config_drive
-from cairn_agent.drivers.api import Driver, DriverError, MachineEvent
+from cairn_agent.drivers.api import DriverError, MachineEvent
+from cairn_agent.drivers.driver import Driver
 from cairn_agent.drivers.fake import FakeDriver
 from cairn_agent.drivers.libvirt.driver import LibvirtDriver
 from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings
-from cairn_crds.guest import GuestConfig, GuestImage, GuestNetwork, GuestSpec, InstanceReference
+from cairn_crds.guest import GuestConfig, GuestNetwork, GuestSpec, InstanceReference
+from cairn_crds.image_source import GuestImage
 from contract.guests import GREETING, LocalImages, write_image
 from contract.room import Room
 

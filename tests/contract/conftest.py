@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cairn_agent.drivers.api import Driver
+from cairn_agent.drivers.driver import Driver
 from contract.backends import Backend, FakeBackend, LibvirtQemuBackend, LibvirtTestBackend
 from contract.room import Room, missing_programs, open_room
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from cairn_agent.drivers.api import DriverError
-from cairn_crds.guest import GuestImage
+from cairn_crds.image_source import GuestImage
 
 GREETING = b"hello from the guest\r\n"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cairn_agent.drivers.api import Driver, Step
+from cairn_agent.drivers.api import Step
+from cairn_agent.drivers.driver import Driver
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState
 from contract.backends import NODE, Backend

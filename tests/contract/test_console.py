@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from cairn_agent.drivers.api import Capability, Driver, MachineNotFound, Unsupported, WrongPowerState
+from cairn_agent.drivers.api import Capability, MachineNotFound, Unsupported, WrongPowerState
+from cairn_agent.drivers.driver import Driver
 from cairn_crds.instance import PowerState
 from contract.backends import NODE, PATIENCE, Backend
 from contract.machines import bring_to, spawn

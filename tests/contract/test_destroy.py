@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cairn_agent.drivers.api import Driver, Step
+from cairn_agent.drivers.api import Step
+from cairn_agent.drivers.driver import Driver
 from cairn_crds.instance import PowerState
 from contract.backends import NODE, Backend
 from contract.machines import Cut, Steps, bring_to, power, spawn

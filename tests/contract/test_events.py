@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cairn_agent.drivers.api import Driver
+from cairn_agent.drivers.driver import Driver
 from cairn_crds.instance import PowerState
 from contract.backends import NODE, Backend
 from contract.machines import bring_to, power, spawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cairn_agent.drivers.api import Driver
+from cairn_agent.drivers.driver import Driver
 from contract.backends import NODE
 
 

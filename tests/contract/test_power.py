@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from cairn_agent.drivers.api import Capability, Driver, MachineNotFound, Step, WrongPowerState
+from cairn_agent.drivers.api import Capability, MachineNotFound, Step, WrongPowerState
+from cairn_agent.drivers.driver import Driver
 from cairn_crds.instance import PowerState, RebootType
 from contract.backends import NODE, PATIENCE, Backend
 from contract.machines import Cut, Steps, bring_to, power, spawn

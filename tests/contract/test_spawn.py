@@ -7,7 +7,8 @@ import uuid
 
 import pytest
 
-from cairn_agent.drivers.api import Driver, ImageUnavailable, MachineState, Step
+from cairn_agent.drivers.api import ImageUnavailable, MachineState, Step
+from cairn_agent.drivers.driver import Driver
 from cairn_crds.instance import PowerState
 from contract.backends import NODE, Backend
 from contract.machines import Cut, Steps, power, spawn

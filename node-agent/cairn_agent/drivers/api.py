@@ -12,13 +12,14 @@ cancelled call has stopped changing things by the time the cancellation is throu
 The fake driver (`drivers/fake.py`) is the written-down meaning of these protocols; it and every real
 driver pass the same contract tests (`tests/contract/`).
 
-Mirrors the parts of Nova's `nova/virt/driver.py` that a boot, power changes and a delete need.
+Mirrors the parts of Nova's `nova/virt/driver.py` that a boot, power changes and a delete need; what changes,
+copies and moves machines is in `api_operations.py`, and all of it together is `driver.Driver`.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -38,6 +39,17 @@ class Capability(enum.StrEnum):
     SERIAL_CONSOLE = "COMPUTE_CAIRN_SERIAL_CONSOLE"
     IMAGE_QCOW2 = "COMPUTE_IMAGE_TYPE_QCOW2"
     IMAGE_RAW = "COMPUTE_IMAGE_TYPE_RAW"
+    REBUILD = "COMPUTE_CAIRN_REBUILD"
+    RESCUE = "COMPUTE_CAIRN_RESCUE"
+    RESIZE = "COMPUTE_CAIRN_RESIZE"
+    """Resize and cold migration."""
+    SNAPSHOT = "COMPUTE_CAIRN_SNAPSHOT"
+    LIVE_MIGRATION = "COMPUTE_CAIRN_LIVE_MIGRATION"
+    ATTACH_INTERFACE = "COMPUTE_NET_ATTACH_INTERFACE"
+    ATTACH_VOLUME = "COMPUTE_VOLUME_ATTACH"
+    EXTEND_VOLUME = "COMPUTE_VOLUME_EXTEND"
+    SET_PASSWORD = "COMPUTE_CAIRN_SET_PASSWORD"  # noqa: S105 - the name of a trait
+    CRASH_DUMP = "COMPUTE_CAIRN_CRASH_DUMP"
 
 
 class Step(enum.StrEnum):
@@ -229,35 +241,4 @@ class Console(Protocol):
         """The path of a unix socket that is the machine's serial console, for one client at a time.
 
         From RUNNING or PAUSED, else WrongPowerState.
-        """
-
-
-class Driver(Lifecycle, Power, Console, Protocol):
-    """A hypervisor."""
-
-    name: str
-    """As in `--agent.driver`: `libvirt`, `fake` …"""
-    capabilities: frozenset[Capability]
-    """What it can do; complete once `open` has returned."""
-
-    async def open(self, sink: EventSink) -> None:
-        """Connect, and call `sink` (from the event loop's thread) for every change of a machine.
-
-        A lost connection is made again by itself; calls in between raise DriverError, and once it is back
-        `sink` is called for every machine, as changes may have been missed.
-        """
-
-    async def close(self) -> None:
-        """Disconnect. Machines run on."""
-
-    async def healthy(self) -> bool:
-        """Whether the hypervisor answers now."""
-
-    async def inventory(self, node: str) -> Inventory:
-        """What the node has in all (used or not)."""
-
-    async def sweep(self, node: str, keep: Collection[str]) -> None:
-        """Remove what earlier crashes left and nothing refers to (half-made files, unused cached images).
-
-        `keep`: the instance ids whose files are never touched. Machines are never removed.
         """

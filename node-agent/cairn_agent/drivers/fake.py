@@ -11,8 +11,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cairn_agent.drivers import this_host
@@ -27,57 +26,30 @@ from cairn_agent.drivers.api import (
     StepReporter,
     WrongPowerState,
 )
-from cairn_agent.drivers.fake_store import FakeStore, StoredMachine
+from cairn_agent.drivers.fake_machine import LOG_MAX_BYTES, FakeMachine
+from cairn_agent.drivers.fake_operations import FakeOperations, steps_of
+from cairn_agent.drivers.fake_store import FakeStore
+from cairn_agent.drivers.fake_wire import SocketWire, Wire
 from cairn_agent.drivers.faults import Faults
 from cairn_agent.drivers.settings import FakeSettings
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState, RebootType
 
-LOG_MAX_BYTES = 64 * 1024
 TRAITS = frozenset(capability.value for capability in Capability) | {"HW_CPU_X86_SSE42", "HW_CPU_X86_AVX2"}
 
 
-@dataclass
-class _Machine:
-    """What is there of one machine."""
-
-    node: str
-    instance_id: str
-    fencing_epoch: int
-    steps: set[Step] = field(default_factory=set)
-    power_state: PowerState = PowerState.NO_STATE
-    boots: int = 0
-    deaf: bool = False
-    """Does not hear when it is asked to shut down."""
-    log: bytearray = field(default_factory=bytearray)
-
-    @property
-    def complete(self) -> bool:
-        return Step.DEFINE in self.steps
-
-    def state(self) -> MachineState:
-        return MachineState(self.instance_id, self.power_state, self.fencing_epoch, self.complete)
-
-    def write(self, line: str) -> None:
-        self.log += line.encode() + b"\r\n"
-        del self.log[:-LOG_MAX_BYTES]
-
-    def boot(self) -> None:
-        self.boots += 1
-        self.power_state = PowerState.RUNNING
-        self.write(f"boot {self.boots} of {self.instance_id}")
-
-
-class FakeDriver:
+class FakeDriver(FakeOperations):
     """A hypervisor that is a dictionary."""
 
     name = "fake"
     capabilities = frozenset(Capability)
 
-    def __init__(self, settings: FakeSettings | None = None) -> None:
+    def __init__(self, settings: FakeSettings | None = None, wire: Wire | None = None) -> None:
+        """`wire`: how machines get from one fake hypervisor to another while they run."""
         self.settings = settings or FakeSettings()
+        self.wire: Wire = wire or SocketWire()
         self.faults = Faults(self.settings.latency_seconds)
-        self._nodes: dict[str, dict[str, _Machine]] = {}
+        self._nodes: dict[str, dict[str, FakeMachine]] = {}
         self._store = FakeStore(self.settings.directory) if self.settings.directory else None
         self._sink: EventSink | None = None
         self._consoles: dict[str, asyncio.Server] = {}
@@ -87,19 +59,12 @@ class FakeDriver:
         await self.faults.meet("open")
         self._sink = sink
         for stored in self._store.load() if self._store else ():
-            machine = _Machine(
-                node=stored.node,
-                instance_id=stored.instance_id,
-                fencing_epoch=stored.fencing_epoch,
-                steps={Step(step) for step in stored.steps},
-                power_state=PowerState(stored.power_state),
-                boots=stored.boots,
-                log=bytearray(stored.log.encode()),
-            )
+            machine = FakeMachine.of(stored)
             self._nodes.setdefault(machine.node, {})[machine.instance_id] = machine
 
     async def close(self) -> None:
         self._sink = None
+        await self.wire.close_all()
         for instance_id in list(self._consoles):
             self._hang_up(instance_id)
         if self._sockets is not None:
@@ -145,23 +110,29 @@ class FakeDriver:
         machine = self._nodes.get(node, {}).get(instance_id)
         if machine is not None and machine.complete:
             return
-        for step in _steps(spec):
+        for step in steps_of(spec):
             if machine is not None and step in machine.steps:
                 continue
             await report(step)
             await self.faults.meet(f"spawn.{step}")
+            machine = self._nodes.get(node, {}).get(instance_id)
             if machine is None:
-                machine = _Machine(node, instance_id, spec.fencing_epoch)
+                machine = FakeMachine(node, instance_id, spec.fencing_epoch)
                 self._nodes.setdefault(node, {})[instance_id] = machine
             machine.fencing_epoch = spec.fencing_epoch
             machine.steps.add(step)
+            if step is Step.DISK and not machine.disk:
+                machine.disk = spec.image.name
             if machine.complete:
+                machine.take_shape(spec)
                 machine.power_state = PowerState.SHUTDOWN
             self._changed(machine, quietly=not machine.complete)
 
     async def destroy(self, node: str, instance_id: str) -> None:
         await self.faults.meet("destroy")
+        await self.wire.close(node, instance_id)
         machine = self._nodes.get(node, {}).pop(instance_id, None)
+        self._drop_files(instance_id)
         if machine is None:
             return
         self._hang_up(instance_id)
@@ -226,9 +197,7 @@ class FakeDriver:
         machine = await self._call("serial_console", node, instance_id)
         if machine.power_state not in {PowerState.RUNNING, PowerState.PAUSED}:
             raise WrongPowerState(f"machine {instance_id} is {machine.power_state}: start it first")
-        if self._sockets is None:
-            self._sockets = Path(tempfile.mkdtemp(prefix="cairn-fake-"))
-        path = str(self._sockets / instance_id)
+        path = str(self.scratch / instance_id)
         if instance_id not in self._consoles:
             busy = asyncio.Lock()
 
@@ -264,43 +233,46 @@ class FakeDriver:
         """The guest no longer reacts when it is asked to shut down."""
         self._anywhere(instance_id).deaf = True
 
+    def scribble(self, instance_id: str, text: str) -> None:
+        """The guest writes something to its root disk."""
+        machine = self._anywhere(instance_id)
+        machine.disk += f" {text}"
+        self._changed(machine, quietly=True)
+
     # Shared
 
-    async def _call(self, call: str, node: str, instance_id: str) -> _Machine:
+    @property
+    def scratch(self) -> Path:
+        """A directory for as long as the driver is open."""
+        if self._sockets is None:
+            self._sockets = Path(tempfile.mkdtemp(prefix="cairn-fake-"))
+        return self._sockets
+
+    async def _call(self, call: str, node: str, instance_id: str) -> FakeMachine:
         await self.faults.meet(call)
         machine = self._nodes.get(node, {}).get(instance_id)
         if machine is None or not machine.complete:
             raise MachineNotFound(f"no machine {instance_id} on {node}")
         return machine
 
-    def _anywhere(self, instance_id: str) -> _Machine:
+    def _anywhere(self, instance_id: str) -> FakeMachine:
         for machines in self._nodes.values():
             if instance_id in machines:
                 return machines[instance_id]
         raise MachineNotFound(f"no machine {instance_id}")
 
-    def _set_power(self, machine: _Machine, power_state: PowerState) -> None:
+    def _set_power(self, machine: FakeMachine, power_state: PowerState) -> None:
         if machine.power_state is not power_state:
             machine.power_state = power_state
             self._changed(machine)
 
-    def _changed(self, machine: _Machine, *, quietly: bool = False) -> None:
+    def _changed(self, machine: FakeMachine, *, quietly: bool = False) -> None:
         if self._store:
-            self._store.save(
-                StoredMachine(
-                    node=machine.node,
-                    instance_id=machine.instance_id,
-                    fencing_epoch=machine.fencing_epoch,
-                    steps=sorted(machine.steps),
-                    power_state=machine.power_state,
-                    boots=machine.boots,
-                    log=machine.log.decode(errors="replace"),
-                )
-            )
+            self._store.save(machine.stored())
         if not quietly:
             self._tell(machine)
 
-    def _tell(self, machine: _Machine) -> None:
+    def _tell(self, machine: FakeMachine) -> None:
         if self._sink is not None:
             event = MachineEvent(machine.node, machine.instance_id)
             asyncio.get_running_loop().call_soon(self._sink, event)
@@ -308,14 +280,3 @@ class FakeDriver:
     def _hang_up(self, instance_id: str) -> None:
         if (server := self._consoles.pop(instance_id, None)) is not None:
             server.close()
-
-
-def _steps(spec: GuestSpec) -> Iterator[Step]:
-    """What has to be made for a machine, in order."""
-    yield Step.IMAGE
-    if any(network.bridge is None for network in spec.networks):
-        yield Step.NETWORK
-    if spec.config.config_drive:
-        yield Step.CONFIG_DRIVE
-    yield Step.DISK
-    yield Step.DEFINE

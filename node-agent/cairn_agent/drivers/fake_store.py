@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,13 @@ class StoredMachine:
     power_state: str
     boots: int
     log: str
+    disk: str = ""
+    shape: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] | None = None
+    rescue_disk: str | None = None
+    password_hash: str | None = None
+    crash_dumps: int = 0
+    done: list[str] = field(default_factory=list)
 
 
 class FakeStore:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cairn_agent.drivers.api import Driver
+from cairn_agent.drivers.driver import Driver
 from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings
 
 DRIVERS = ("libvirt", "fake")

@@ -24,7 +24,7 @@ import structlog
 from cairn_agent.drivers.api import DriverError, ImageCorrupt, ImageUnavailable, NoSpace, Unsupported
 from cairn_agent.images.formats import FORMATS, check_format
 from cairn_agent.images.sources import Limits, Source, file_blocks, open_source, public_url
-from cairn_crds.guest import GuestImage
+from cairn_crds.image_source import GuestImage
 
 _log = structlog.get_logger(__name__)
 

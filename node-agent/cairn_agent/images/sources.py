@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiohttp
 
 from cairn_agent.drivers.api import ImageUnavailable, Unsupported
-from cairn_crds.guest import GuestImage
+from cairn_crds.image_source import GuestImage
 
 BLOCK_BYTES = 1024**2
 

@@ -8,7 +8,8 @@ import ipaddress
 from typing import Any
 
 from cairn_crds import Guest, GuestSpec, InstanceSpec, Metadata
-from cairn_crds.guest import GuestConfig, GuestImage, GuestNetwork, InstanceReference, node_namespace
+from cairn_crds.guest import GuestConfig, GuestNetwork, InstanceReference, node_namespace
+from cairn_crds.image_source import GuestImage
 from cairn_database import InstanceRecord, InterfaceRecord
 from cairn_database.images.signing import SigningKeys
 

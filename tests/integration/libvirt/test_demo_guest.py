@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from cairn_crds.guest import GuestConfig, GuestImage
+from cairn_crds.guest import GuestConfig
+from cairn_crds.image_source import GuestImage
 from cairn_crds.instance import PowerState
 from cairn_local.images import BuiltImage
 from cairn_local.images.demo import PROPERTIES, ensure_demo_image

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from cairn_agent.images import ImageCache, Limits
-from cairn_crds.guest import GuestImage
+from cairn_crds.image_source import GuestImage
 
 MIB = 1024**2
 

@@ -12,7 +12,7 @@ import pytest
 
 from cairn_agent.drivers.api import ImageCorrupt, ImageUnavailable, NoSpace, Unsupported
 from cairn_agent.images import ImageCache, Limits, virtual_size
-from cairn_crds.guest import GuestImage
+from cairn_crds.image_source import GuestImage
 
 from .conftest import MIB, ImageServer
 

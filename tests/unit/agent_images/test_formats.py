@@ -10,7 +10,7 @@ import pytest
 
 from cairn_agent.drivers.api import ImageCorrupt
 from cairn_agent.images import ImageCache
-from cairn_crds.guest import GuestImage
+from cairn_crds.image_source import GuestImage
 
 ImageOf = Callable[..., GuestImage]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cairn_agent.images import ImageCache, Pruned
-from cairn_crds.guest import GuestImage
+from cairn_crds.image_source import GuestImage
 
 from .conftest import MIB
 

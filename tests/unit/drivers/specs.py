@@ -8,7 +8,8 @@ from xml.etree.ElementTree import Element, fromstring
 
 from cairn_agent.drivers.libvirt.host import Host
 from cairn_agent.drivers.libvirt.storage import MachineFiles
-from cairn_crds.guest import GuestConfig, GuestImage, GuestNetwork, GuestSpec, InstanceReference
+from cairn_crds.guest import GuestConfig, GuestNetwork, GuestSpec, InstanceReference
+from cairn_crds.image_source import GuestImage
 
 INSTANCE_ID = "0a6e5a0e-4c1f-4bb2-9a53-3b9f7e1d2c11"
 FILES = MachineFiles(Path("/srv/instances") / INSTANCE_ID, Path("/run/guests"))

@@ -27,6 +27,7 @@ from cairn_agent.drivers.libvirt.spawning import Spawn, Workshop
 from cairn_agent.drivers.libvirt.storage import ConfigDriveBuilder, ImageSource, MachineFiles
 from cairn_agent.drivers.libvirt.threads import Workers
 from cairn_agent.drivers.settings import LibvirtSettings
+from cairn_agent.drivers.unsupported import NoOperations
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState, RebootType
 
@@ -34,7 +35,7 @@ T = TypeVar("T")
 KIB = 1024
 
 
-class LibvirtDriver:
+class LibvirtDriver(NoOperations):
     """Machines on one libvirt connection; usually one node, several on `test:///`."""
 
     name = "libvirt"

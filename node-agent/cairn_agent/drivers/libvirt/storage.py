@@ -17,7 +17,8 @@ from typing import Protocol
 from cairn_agent.drivers.api import DiskTooSmall, DriverError, NoSpace
 from cairn_agent.drivers.libvirt.threads import run_program
 from cairn_agent.images import virtual_size
-from cairn_crds.guest import GuestImage, GuestSpec
+from cairn_crds.guest import GuestSpec
+from cairn_crds.image_source import GuestImage
 
 GIB = 1024**3
 MIB = 1024**2
