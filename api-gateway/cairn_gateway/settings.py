@@ -33,6 +33,9 @@ class GatewaySettings(Section):
     changes."""
     tls_key: Path | None = None
     """A PEM file with the certificate's private key, without a password."""
+    enable_instance_password: bool = True
+    """Make a password for each server whose request has none, and tell it once, in the answer (Nova's option
+    of that name)."""
     max_connections: int = Field(1000, ge=1)
     """Clients at a time. Beyond, the connection that has waited longest makes room; are all at work: 503."""
     max_requests: int = Field(256, ge=1)

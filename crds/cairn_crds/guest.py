@@ -28,7 +28,7 @@ from cairn_crds.base import (
 )
 from cairn_crds.guest_operation import GuestOperation, GuestOperationStatus
 from cairn_crds.image_source import GuestImage
-from cairn_crds.instance import DesiredPower, PowerState, Reboot
+from cairn_crds.instance import DesiredPower, PasswordHash, PowerState, Reboot
 
 
 def node_namespace(node: str) -> str:
@@ -71,6 +71,8 @@ class GuestConfig(Model):
     ] = {}
     """Key pair name to OpenSSH public key."""
     user_data_base64: Annotated[str, StringConstraints(max_length=87384)] | None = None
+    admin_password_hash: PasswordHash | None = None
+    """For cloud-init's default user, by vendor data; user data that sets a password wins."""
     metadata: Annotated[dict[str, Text], Field(max_length=128)] = {}
 
 

@@ -25,6 +25,13 @@ from cairn_crds.conditions import Condition
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^,/]+$")]
 UserData = Annotated[str, StringConstraints(max_length=65535)]
+PasswordHash = Annotated[
+    str,
+    StringConstraints(
+        max_length=128, pattern=r"^\$6\$(rounds=[0-9]{4,9}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}$"
+    ),
+]
+"""A password as /etc/shadow keeps it: salted SHA-512-crypt (`openssl passwd -6`)."""
 
 
 class DesiredPower(enum.StrEnum):
@@ -173,6 +180,10 @@ class InstanceSpec(Model):
         Annotated[str, StringConstraints(max_length=87384, pattern=r"^[A-Za-z0-9+/]*={0,2}$")] | None
     ) = None
     """cloud-init user data, base64, for what is not text."""
+    admin_password_hash: PasswordHash | None = None
+    """The password of the guest's administrator as a salted SHA-512-crypt hash (`openssl passwd -6`), never
+    in clear. Who may read this resource reads the hash, and can try passwords against it: take a long random
+    one, or a key pair."""
     metadata: Annotated[dict[str, Text], Field(max_length=128)] = {}
     """Key and value pairs that the guest can read."""
     config_drive: bool = True

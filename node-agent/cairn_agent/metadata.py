@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
+import yaml
 
 from cairn_agent.drivers.api import DriverError
 from cairn_crds.guest import GuestNetwork, GuestSpec
@@ -177,6 +178,20 @@ def ec2_meta_data(instance_id: str, spec: GuestSpec) -> dict[str, Any]:
     }
 
 
+def vendor_data(spec: GuestSpec) -> dict[str, Any]:
+    """`openstack/<version>/vendor_data.json`: the administrator's password, as its hash, for cloud-init.
+
+    cloud-init lays user data over this. `password` is for the image's default user (`debian`, `ubuntu` …) and
+    counts only where user data has neither a `password` nor passwords in `chpasswd`. `expire: false` keeps
+    the guest from asking for another password at the first login (cloud-init: Set Passwords).
+    """
+    hashed = spec.config.admin_password_hash
+    if hashed is None:
+        return {}
+    config = {"password": hashed, "chpasswd": {"expire": False}}
+    return {"cloud-init": f"#cloud-config\n{yaml.safe_dump(config, sort_keys=False, width=1000)}"}
+
+
 def vendor_data2() -> dict[str, Any]:
     """`openstack/<version>/vendor_data2.json` with nothing configured."""
     return {"static": {}}
@@ -193,13 +208,13 @@ def documents(instance_id: str, spec: GuestSpec, seed: bytes) -> Iterator[tuple[
         if data is not None:
             yield f"ec2/{version}/user-data", data
         yield f"ec2/{version}/meta-data.json", ec2
-    network = _json(network_data(instance_id, spec))
+    network, vendor = _json(network_data(instance_id, spec)), _json(vendor_data(spec))
     for version in (*OPENSTACK_VERSIONS, LATEST):
         yield f"openstack/{version}/meta_data.json", _json(meta_data(instance_id, spec, seed, version))
         if data is not None:
             yield f"openstack/{version}/user_data", data
         if _has(version, _VENDOR_DATA_SINCE):
-            yield f"openstack/{version}/vendor_data.json", b"{}"
+            yield f"openstack/{version}/vendor_data.json", vendor
         if _has(version, _NETWORK_DATA_SINCE):
             yield f"openstack/{version}/network_data.json", network
         if _has(version, _VENDOR_DATA2_SINCE):

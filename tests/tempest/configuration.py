@@ -15,7 +15,7 @@ FEATURES: Mapping[str, bool] = {
     "config_drive": True,
     "console_output": False,
     "disk_config": True,
-    "enable_instance_password": False,
+    "enable_instance_password": True,
     "hostname_fqdn_sanitization": True,
     "ide_bus": False,
     "interface_attach": False,

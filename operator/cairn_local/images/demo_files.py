@@ -52,9 +52,10 @@ fi
 say "ready"
 """
 
-RC_METADATA = r"""# The config drive, in OpenStack's layout: host name, keys, user data.
+RC_METADATA = r"""# The config drive, in OpenStack's layout: host name, keys, user data, root's password.
 hostname=cairn-demo
 keys=0
+password=
 read_config_drive() {
     for device in /dev/sr0 /dev/vd[b-z] /dev/sd[a-z]; do
         [ -b "$device" ] || continue
@@ -69,6 +70,7 @@ read_config_drive() {
             chmod 600 /root/.ssh/authorized_keys
             keys=$(grep -c . /root/.ssh/authorized_keys)
             [ -f "$drive/user_data" ] && cp "$drive/user_data" /run/user_data
+            password=$(sed -n 's|.*password: \([$]6[$][A-Za-z0-9./$=]*\).*|\1|p' "$drive/vendor_data.json")
             umount /mnt/config
             return 0
         fi
@@ -82,6 +84,7 @@ echo "$hostname" > /etc/hostname
 echo "127.0.0.1 localhost $hostname" > /etc/hosts
 say "hostname $hostname"
 say "authorized keys $keys"
+[ -n "$password" ] && sed -i "s|^root:[^:]*|root:$password|" /etc/shadow && say "password set"
 """
 
 RC_NETWORK = r"""# Every network card asks for its address, and asks on in the background.
@@ -115,9 +118,10 @@ esac
 """
 
 RC_SERVICES = r"""#!/bin/sh
-# A shell over SSH for the keys of the config drive, and a page to look at.
-if [ -s /root/.ssh/authorized_keys ]; then
-    dropbear -R -s -E 2>/dev/null && echo "cairn-demo: ssh on port 22"
+# A shell over SSH for the keys and the password of the config drive, and a page to look at.
+grep -q '^root:[$]' /etc/shadow && by_password= || by_password=-s
+if [ -s /root/.ssh/authorized_keys ] || [ -z "$by_password" ]; then
+    dropbear -R $by_password -E 2>/dev/null && echo "cairn-demo: ssh on port 22"
 fi
 echo "<h1>$(hostname)</h1><p>is a Cairn demo instance.</p>" > /www/index.html
 httpd -h /www && echo "cairn-demo: http on port 80"

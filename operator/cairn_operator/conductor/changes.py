@@ -69,7 +69,7 @@ def _refuse_frozen(scope: Scope, instance: Instance, record: InstanceRecord) -> 
     if not fields:
         return
     was = record.request["spec"]
-    shown = ", ".join(f"spec.{name} (built with {shorten(was.get(name, 'none'))})" for name in fields)
+    shown = ", ".join(f"spec.{name}{_built_with(name, was.get(name, 'none'))}" for name in fields)
     scope.refusal = Refusal(
         "FieldImmutable",
         f"This cannot change once the instance has been made: {shown}. Set it back, or make another "
@@ -78,10 +78,16 @@ def _refuse_frozen(scope: Scope, instance: Instance, record: InstanceRecord) -> 
 
 
 SHOWN_CHARACTERS = 60
+SECRETS = frozenset({"adminPasswordHash", "userData", "userDataBase64"})
+"""Fields whose values no message has: more people read conditions and events than specs."""
+
+
+def _built_with(field: str, value: Any) -> str:
+    return "" if field in SECRETS else f" (built with {shorten(value)})"
 
 
 def shorten(value: Any) -> str:
-    """A value as a message shows it; user data may be long, and say more than a message should."""
+    """A value as a message shows it."""
     shown = repr(value)
     return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "…"
 

@@ -63,6 +63,7 @@ def build_spec(record: InstanceRecord, *, absent: bool = False, keys: SigningKey
             availability_zone=record.availability_zone or DEFAULT_ZONE,
             public_keys={record.key_pair.name: record.key_pair.public_key} if record.key_pair else {},
             user_data_base64=_user_data(spec),
+            admin_password_hash=spec.admin_password_hash,
             metadata=spec.metadata,
         ),
         request_id=record.request_id,

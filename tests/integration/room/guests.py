@@ -82,6 +82,7 @@ class Lab:
         *,
         user_data: str = "",
         public_key: str = "",
+        password_hash: str | None = None,
         machine: str = "pc",
         memory: int = 128,
         config_drive: tuple[str, str, str] = ("vdb", "virtio", "disk"),
@@ -98,7 +99,8 @@ class Lab:
             ["qemu-img", "create", "-q", "-f", "qcow2", *backing, disk, *disk_size.split()], check=True
         )
         identity, mac, address = str(uuid.uuid4()), f"52:54:00:79:00:0{number}", f"10.79.0.{number}"
-        build_config_drive(config, identity, guest_spec(name, mac, address, user_data, public_key))
+        spec = guest_spec(name, mac, address, user_data, public_key, password_hash=password_hash)
+        build_config_drive(config, identity, spec)
         target, bus, device = config_drive
         domain = self._connection.defineXML(
             DOMAIN.format(name=name, uuid=identity, memory=memory, machine=machine, disk=disk, config=config,
@@ -119,7 +121,22 @@ def ssh(lab: Lab, key: Path, target: str, command: str) -> str:
     return lab.run("ssh", "-i", str(key), *(f"-o{option}" for option in options), target, command)
 
 
-def guest_spec(name: str, mac: str, address: str, user_data: str, public_key: str) -> GuestSpec:
+def ssh_by_password(lab: Lab, folder: Path, password: str, target: str, command: str) -> str:
+    """The same with a password, which ssh asks a program for."""
+    ask = folder / "ask"
+    ask.write_text(f"#!/bin/sh\necho '{password}'\n")
+    ask.chmod(0o700)
+    options = (
+        "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "PubkeyAuthentication=no",
+        "NumberOfPasswordPrompts=1", "LogLevel=ERROR",
+    )  # fmt: skip
+    asking = (f"SSH_ASKPASS={ask}", "SSH_ASKPASS_REQUIRE=force")
+    return lab.run("env", *asking, "ssh", *(f"-o{option}" for option in options), target, command)
+
+
+def guest_spec(
+    name: str, mac: str, address: str, user_data: str, public_key: str, *, password_hash: str | None
+) -> GuestSpec:
     return GuestSpec.model_validate(
         {
             "instance": {"namespace": "demo", "name": name, "project": "demo"},
@@ -131,6 +148,7 @@ def guest_spec(name: str, mac: str, address: str, user_data: str, public_key: st
                 "hostname": name,
                 "publicKeys": {"test": public_key} if public_key else {},
                 "userDataBase64": base64.b64encode(user_data.encode()).decode() if user_data else None,
+                "adminPasswordHash": password_hash,
             },
         }
     )

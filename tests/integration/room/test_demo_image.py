@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from cairn_gateway.nova.servers.passwords import hash_password
 from cairn_local.images import BuiltImage
 from cairn_local.images.demo import ensure_demo_image
 
-from .guests import Lab, ssh
+from .guests import Lab, ssh, ssh_by_password
 
 pytestmark = pytest.mark.qemu
 
@@ -35,6 +37,18 @@ def test_it_comes_up_with_its_name_address_key_and_user_data(
     guest.wait_for("root@guest-5:")
     assert ssh(lab, ssh_key, f"root@{guest.address}", "hostname").strip() == "guest-5"
     assert "guest-5" in lab.run("busybox", "wget", "-q", "-O", "-", f"http://{guest.address}/")
+
+
+def test_root_has_the_password_that_the_server_was_made_with(
+    lab: Lab, demo_image: BuiltImage, tmp_path: Path
+) -> None:
+    guest = lab.boot(demo_image, 5, password_hash=hash_password("open sesame"))
+    guest.wait_for("cairn-demo: password set")
+    guest.wait_for("cairn-demo: ssh on port 22")
+    target = f"root@{guest.address}"
+    assert ssh_by_password(lab, tmp_path, "open sesame", target, "hostname").strip() == "guest-5"
+    with pytest.raises(subprocess.CalledProcessError):
+        ssh_by_password(lab, tmp_path, "another", target, "hostname")
 
 
 def test_it_powers_off_and_reboots_when_asked_and_its_disk_remembers(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pycdlib
 import pytest
+import yaml
 
 from cairn_agent import metadata
 from cairn_agent.config_drive import build_config_drive
@@ -101,6 +102,19 @@ def test_linux_and_windows_find_the_same_files(drive: Drive) -> None:
     }
     for name in names:
         assert drive.read(name) == drive.read(name, "joliet_path")
+
+
+def test_the_password_goes_to_cloud_init_as_a_hash(tmp_path: Path) -> None:
+    hashed = f"$6$saltsalt${'x' * 86}"
+    drive = drive_of(tmp_path, spec_of(adminPasswordHash=hashed))
+    for version in ("2013-10-17", "latest"):
+        config = drive.json(f"/openstack/{version}/vendor_data.json")["cloud-init"]
+        assert config.startswith("#cloud-config\n")
+        assert yaml.safe_load(config) == {"password": hashed, "chpasswd": {"expire": False}}
+
+
+def test_without_a_password_there_is_no_vendor_data(drive: Drive) -> None:
+    assert drive.json("/openstack/latest/vendor_data.json") == {}
 
 
 def test_each_version_has_what_it_had_in_nova(drive: Drive) -> None:

@@ -34,6 +34,7 @@ from cairn_gateway.nova.paging import PREFIX, links
 from cairn_gateway.nova.servers import hostnames
 from cairn_gateway.nova.servers.create_models import MOST_SERVERS, CreateServer, ServerWish
 from cairn_gateway.nova.servers.parts import Parts, find_parts
+from cairn_gateway.nova.servers.passwords import AdminPassword, admin_password
 from cairn_runtime.kubernetes import KubernetesError
 
 log = structlog.get_logger()
@@ -55,14 +56,17 @@ async def create(call: Call) -> Answer:
     if host is None or wish.host or wish.hypervisor_hostname:
         await _require_zone(call, zone)  # of `zone:host`, the host is what is looked for, as in Nova
     # Meanwhile the API server is asked whether it is there: nothing is recorded before it has answered.
-    parts, _ = await asyncio.gather(
-        find_parts(call, wish, body.hints or body.old_hints, host=host), call.services.cluster.require()
+    parts, password, _ = await asyncio.gather(
+        find_parts(call, wish, body.hints or body.old_hints, host=host),
+        admin_password(wish.admin_pass, make=call.services.settings.gateway.enable_instance_password),
+        call.services.cluster.require(),
     )
     await _check_metadata_quota(call, wish)
-    new = _instances(call, wish, parts, zone=zone, count=at_most)
+    hashed = password.hashed if password else None
+    new = _instances(call, wish, parts, zone=zone, count=at_most, password_hash=hashed)
     records = await _register(call, new, at_least)
     await asyncio.gather(*(_make_resource(call, record) for record in records))
-    return _answer(call, wish, records)
+    return _answer(call, wish, records, password)
 
 
 # --- what is asked for -----------------------------------------------------------------------------------
@@ -117,10 +121,6 @@ def _refuse_what_is_not_there(call: Call, wish: ServerWish) -> None:
     """Options that mean something that Cairn cannot do yet: refused, so that nobody relies on them."""
     if wish.networks is None and call.version >= since.NETWORKS_REQUIRED:
         raise BadRequest("Invalid input for field/attribute server. 'networks' is a required property.")
-    if wish.admin_pass is not None:
-        raise NotImplementedYet(
-            "Cairn cannot set passwords in guests yet: use a key pair or user data in place of adminPass."
-        )
     if wish.personality:
         raise NotImplementedYet("Cairn cannot inject files yet: use user data in place of personality.")
     if wish.block_device_mapping:
@@ -146,7 +146,13 @@ def check_metadata_count(count: int, limit: int) -> None:
 
 
 def _instances(
-    call: Call, wish: ServerWish, parts: Parts, *, zone: str | None, count: int
+    call: Call,
+    wish: ServerWish,
+    parts: Parts,
+    *,
+    zone: str | None,
+    count: int,
+    password_hash: str | None,
 ) -> list[NewInstance]:
     caller = call.caller
     if caller.project is None or caller.namespace is None:
@@ -159,6 +165,7 @@ def _instances(
         display_name = wish.name if number is None else f"{wish.name}-{number}"
         hostname = wish.hostname or hostnames.from_name(wish.name, server_id, number)
         wanted = _spec(call, wish, parts, zone=zone, display_name=display_name, hostname=hostname)
+        wanted = wanted.model_copy(update={"admin_password_hash": password_hash})
         spec = wanted.to_api()
         found.append(
             NewInstance(
@@ -252,7 +259,9 @@ async def _make_resource(call: Call, record: InstanceRecord) -> None:
         log.warning("server.resource_later", instance_id=record.id, error=str(error))
 
 
-def _answer(call: Call, wish: ServerWish, records: list[InstanceRecord]) -> Answer:
+def _answer(
+    call: Call, wish: ServerWish, records: list[InstanceRecord], password: AdminPassword | None
+) -> Answer:
     if wish.return_reservation_id:
         return Answer({"reservation_id": records[0].details["reservationId"]})
     first = records[0]
@@ -263,6 +272,8 @@ def _answer(call: Call, wish: ServerWish, records: list[InstanceRecord]) -> Answ
         "security_groups": [{"name": group.name} for group in wish.security_groups or []]
         or [{"name": "default"}],
     }
+    if password is not None and call.services.settings.gateway.enable_instance_password:
+        server["adminPass"] = password.clear
     location = f"{call.base_url}{PREFIX}/servers/{first.id}"
     return Answer({"server": server}, headers={"Location": location})
 

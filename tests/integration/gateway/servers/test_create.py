@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from passlib.hash import sha512_crypt
 
 from cairn_database import instances
+from cairn_gateway.app import create_app
 from cairn_local.control_plane.running import RunningControlPlane
+from cairn_runtime.health import Health
 from integration.gateway.servers.conftest import IMAGE, Room
 
 SERVERS = "/compute/v2.1/servers"
@@ -48,6 +53,44 @@ async def test_a_server_is_an_instance(room: Room, control_plane: RunningControl
     assert shown["flavor"]["original_name"] == "small"
 
 
+def kept(folder: Path) -> bytes:
+    """All that is on the database's disk."""
+    return b"".join(file.read_bytes() for file in folder.glob("cairn.db*"))
+
+
+@pytest.mark.parametrize("given", ["open sesame", None])
+async def test_a_password_is_told_once_and_kept_as_a_hash(
+    room: Room, control_plane: RunningControlPlane, tmp_path: Path, given: str | None
+) -> None:
+    fields = {} if given is None else {"adminPass": given}
+    answer = await room.member.post(SERVERS, json=wish(max_count=2, **fields))
+    server = answer.json()["server"]
+    password = server["adminPass"]
+    assert password == given or (given is None and len(password) == 12)
+    rows = await instances.list_live(room.gateway.services.db)
+    assert len(rows) == 2
+    assert all(sha512_crypt.verify(password, row.spec["adminPasswordHash"]) for row in rows)
+    assert password.encode() not in kept(tmp_path)
+    listed = control_plane.kubectl("get", "instances", "-n", room.project, "-o", "json")
+    assert rows[0].spec["adminPasswordHash"] in listed
+    assert password not in listed
+    assert "assword" not in str(await room.show(server["id"]))
+
+
+async def test_where_no_passwords_are_made_one_may_still_be_given(room: Room) -> None:
+    services = room.gateway.services
+    own = services.settings.gateway.model_copy(update={"enable_instance_password": False})
+    settings = services.settings.model_copy(update={"gateway": own})
+    room.gateway.app = create_app(replace(services, settings=settings), Health())
+    client = room.gateway.client(await room.gateway.caller(room.project, "member"))
+    for fields in ({}, {"adminPass": "mine"}):
+        answer = await client.post(SERVERS, json=wish(**fields))
+        assert answer.status_code == 202
+        assert "adminPass" not in answer.json()["server"]
+    hashes = [row.spec.get("adminPasswordHash") for row in await instances.list_live(services.db)]
+    assert sorted(value is not None for value in hashes) == [False, True]
+
+
 async def test_a_name_need_not_be_unique(room: Room) -> None:
     first, second = await room.server("web"), await room.server("web")
     assert first["id"] != second["id"]
@@ -80,7 +123,7 @@ async def test_a_name_need_not_be_unique(room: Room) -> None:
         ({"accessIPv4": "1.2.3"}, 400, "server/accessIPv4"),
         ({"availability_zone": "a:b:c:d"}, 400, "zone:host:node"),
         ({"availability_zone": "nova:node-0"}, 403, "forced_host"),
-        ({"adminPass": "secret"}, 501, "adminPass"),
+        ({"adminPass": 5}, 400, "adminPass"),
         ({"block_device_mapping_v2": [{"source_type": "volume", "uuid": "v"}]}, 501, "volumes"),
     ],
 )
