@@ -45,7 +45,7 @@ class AggregateRecord:
     @property
     def zone(self) -> str | None:
         """The availability zone that it makes of its hosts."""
-        return self.spec.availability_zone or self.spec.metadata.get(ZONE_KEY)
+        return zone_of(self.spec)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -94,22 +94,27 @@ async def list_all(db: Database) -> list[AggregateRecord]:
     return sorted(found, key=lambda record: record.id)
 
 
-def zones(records: Iterable[AggregateRecord]) -> dict[str, str]:
+def zone_of(spec: HostAggregateSpec) -> str | None:
+    """The availability zone that an aggregate makes of its hosts."""
+    return spec.availability_zone or spec.metadata.get(ZONE_KEY)
+
+
+def zones(specs: Iterable[HostAggregateSpec]) -> dict[str, str]:
     """The availability zone of each host that an aggregate puts into one; the others' is DEFAULT_ZONE.
 
     A host in several (kubectl does not stop anybody) has all their names, joined by commas, as in Nova.
     """
     found: dict[str, set[str]] = {}
-    for record in records:
-        if record.zone:
-            for host in record.spec.hosts:
-                found.setdefault(host, set()).add(record.zone)
+    for spec in specs:
+        if zone := zone_of(spec):
+            for host in spec.hosts:
+                found.setdefault(host, set()).add(zone)
     return {host: ",".join(sorted(names)) for host, names in found.items()}
 
 
 async def host_zones(db: Database) -> dict[str, str]:
     """As `zones`, of all aggregates."""
-    return zones(await list_all(db))
+    return zones(record.spec for record in await list_all(db))
 
 
 def _upsert(

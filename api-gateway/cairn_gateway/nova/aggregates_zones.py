@@ -35,7 +35,7 @@ def problem_of_adding(
     conflict = _other_zones(others, [host], record.zone)
     if conflict:
         return conflict
-    before = zones(others).get(host)
+    before = zones(other.spec for other in others).get(host)
     if instances and before != record.zone and host not in record.spec.hosts:
         return _moves(host, before, record.zone, instances)
     return None
@@ -45,7 +45,7 @@ def problem_of_removing(
     record: AggregateRecord, others: Sequence[AggregateRecord], host: str, instances: int
 ) -> str | None:
     """Why the host cannot leave the aggregate."""
-    after = zones(others).get(host)
+    after = zones(other.spec for other in others).get(host)
     if record.zone is None or not instances or after == record.zone:
         return None
     return _moves(host, record.zone, after, instances)

@@ -65,6 +65,7 @@ class Conductor:
             instances=Store(Instance),
             guests=Store(Guest),
             nodes=self._nodes,
+            aggregates=self._aggregates,
             pacing=Pacing(own.passing_states_per_second),
         )
         self._membership = Membership(

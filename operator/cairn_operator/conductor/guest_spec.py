@@ -1,5 +1,5 @@
-"""What the host is told: the Guest that a row stands for. A pure function of the row, so that a Guest
-that was lost comes back the same."""
+"""What the host is told: the Guest that a row stands for. A pure function of the row and its host's zone, so
+that a Guest that was lost comes back the same."""
 
 from __future__ import annotations
 
@@ -11,26 +11,37 @@ from cairn_crds import Guest, GuestSpec, InstanceSpec, Metadata
 from cairn_crds.guest import GuestConfig, GuestNetwork, InstanceReference, node_namespace
 from cairn_crds.image_source import GuestImage
 from cairn_database import InstanceRecord, InterfaceRecord
+from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.images.signing import SigningKeys
-
-DEFAULT_ZONE = "nova"
-
 
 NO_KEYS = SigningKeys(())
 
 
-def build_guest(record: InstanceRecord, *, absent: bool = False, keys: SigningKeys = NO_KEYS) -> Guest:
+def build_guest(
+    record: InstanceRecord,
+    *,
+    absent: bool = False,
+    keys: SigningKeys = NO_KEYS,
+    zone: str = DEFAULT_ZONE,
+) -> Guest:
     """The Guest of `record`, which has a host. `absent`: the one that tells the host to remove it. `keys`
-    sign the address of an image in the gateway's store."""
+    sign the address of an image in the gateway's store. `zone`: the host's, which the guest is told where
+    none was asked for."""
     if record.host is None:
         raise ValueError(f"instance {record.id} has no host")
     return Guest(
         metadata=Metadata(name=record.id, namespace=node_namespace(record.host)),
-        spec=build_spec(record, absent=absent, keys=keys),
+        spec=build_spec(record, absent=absent, keys=keys, zone=zone),
     )
 
 
-def build_spec(record: InstanceRecord, *, absent: bool = False, keys: SigningKeys = NO_KEYS) -> GuestSpec:
+def build_spec(
+    record: InstanceRecord,
+    *,
+    absent: bool = False,
+    keys: SigningKeys = NO_KEYS,
+    zone: str = DEFAULT_ZONE,
+) -> GuestSpec:
     """The machine that `record` stands for."""
     spec = InstanceSpec.model_validate(record.request["spec"])
     flavor, image = record.flavor, record.image
@@ -60,7 +71,7 @@ def build_spec(record: InstanceRecord, *, absent: bool = False, keys: SigningKey
         config=GuestConfig(
             config_drive=spec.config_drive,
             hostname=spec.hostname or record.name.replace(".", "-")[:63].strip("-"),
-            availability_zone=record.availability_zone or DEFAULT_ZONE,
+            availability_zone=record.availability_zone or zone,
             public_keys={record.key_pair.name: record.key_pair.public_key} if record.key_pair else {},
             user_data_base64=_user_data(spec),
             admin_password_hash=spec.admin_password_hash,

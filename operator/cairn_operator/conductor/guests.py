@@ -47,9 +47,9 @@ async def keep_guest(scope: Scope) -> bool:
 
 
 async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) -> None:
-    wanted = build_guest(record, absent=absent, keys=scope.env.image_keys)
-    namespace, name = wanted.metadata.namespace, wanted.metadata.name
     guest = scope.guest
+    wanted = build_guest(record, absent=absent, keys=scope.env.image_keys, zone=_zone(scope, record, guest))
+    namespace, name = wanted.metadata.namespace, wanted.metadata.name
     if guest is None or guest.metadata.deletion_timestamp is not None:
         try:
             body = await scope.env.kubernetes.create(Guest, as_recorded(wanted, record).manifest())
@@ -71,6 +71,13 @@ async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) ->
         return
     versioned = {"metadata": {"resourceVersion": guest.metadata.resource_version}, "spec": patch}
     scope.env.guests.put(await scope.env.kubernetes.patch(Guest, name, namespace, versioned))
+
+
+def _zone(scope: Scope, record: InstanceRecord, guest: Guest | None) -> str:
+    """The zone of the host when the Guest was made: what a guest was told once stays, as in Nova."""
+    if guest is not None:
+        return guest.spec.config.availability_zone
+    return scope.env.zone_of(record.host or "")
 
 
 def as_recorded(wanted: Guest, record: InstanceRecord) -> Guest:

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cairn_crds import ComputeNode, Guest, Instance
+from cairn_crds import ComputeNode, Guest, HostAggregate, HostAggregateSpec, Instance
 from cairn_crds.guest import node_namespace
 from cairn_database import Database, InstanceRecord, TaskState
 from cairn_database.admission import Refusal
+from cairn_database.aggregates import DEFAULT_ZONE, zones
 from cairn_database.images.signing import SigningKeys
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor.guest_spec import NO_KEYS
@@ -54,6 +55,7 @@ class Environment:
     instances: Store[Instance]
     guests: Store[Guest]
     nodes: Store[ComputeNode]
+    aggregates: Store[HostAggregate]
     pacing: Pacing
     image_keys: SigningKeys = NO_KEYS
     """What the addresses of images in the gateway's store are signed with."""
@@ -75,6 +77,15 @@ class Environment:
         """Whether the admin has declared the host dead (`ComputeNode.spec.forcedDown`)."""
         body = self.nodes.body("", host)
         return body is not None and bool(body["spec"].get("forcedDown"))
+
+    def zone_of(self, host: str) -> str:
+        """The availability zone that the host is in now."""
+        specs = [
+            HostAggregateSpec.model_validate(body["spec"])
+            for _key, body in self.aggregates.bodies()
+            if host in body["spec"].get("hosts", ())
+        ]
+        return zones(specs).get(host, DEFAULT_ZONE)
 
 
 @dataclass

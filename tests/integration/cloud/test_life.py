@@ -41,6 +41,12 @@ def test_an_instance_boots_and_says_all_about_itself(cairn: Cairn, tenant: Tenan
     assert f"Running on host quick with {status['addressList']}" in described
 
 
+def test_a_guest_that_asked_for_no_zone_is_told_its_hosts(cairn: Cairn, tenant: Tenant) -> None:
+    guest = cairn.guest(tenant.boot(host="quick"))
+    assert guest is not None
+    assert guest["spec"]["config"]["availabilityZone"] == "quick"
+
+
 def kubectl_patch(cairn: Cairn, tenant: Tenant, spec: dict[str, object]) -> None:
     cairn.kubectl(
         *("patch", "instance", "vm", "-n", tenant.namespace, "--type=merge"),

@@ -29,6 +29,11 @@ def test_it_says_all_that_the_agent_needs() -> None:
     assert (spec.instance.namespace, spec.instance.name, spec.instance.project) == ("acme", "web", "acme")
 
 
+@pytest.mark.parametrize(("asked", "told"), [("west", "west"), (None, "east")])
+def test_the_zone_is_the_one_asked_for_or_else_the_hosts(asked: str | None, told: str) -> None:
+    assert build_guest(record(availability_zone=asked), zone="east").spec.config.availability_zone == told
+
+
 def test_the_network_is_the_one_it_was_connected_to() -> None:
     (network,) = build_guest(record()).spec.networks
     assert (network.network, network.address, network.mac) == ("blue", "10.0.0.7", "fa:16:3e:00:00:01")
