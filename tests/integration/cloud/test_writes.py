@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -33,6 +34,20 @@ def events_of(cairn: Cairn, mark: int, namespace: str) -> list[AuditedWrite]:
     ]
 
 
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def patient(cairn: Cairn) -> Iterator[None]:
+    """Nothing is slow enough to be shown on its way: the budget is of boots and deletes that end within
+    `patience_seconds`, and the machine that tests run on may be busy."""
+    with (
+        cairn.settings("conductor", conductor__patience_seconds=PATIENCE_SECONDS),
+        cairn.settings("agent-quick", agent__patience_seconds=PATIENCE_SECONDS),
+    ):
+        yield
+
+
 @pytest.fixture
 def quiet(cairn: Cairn, laboratory: Laboratory, tenant: Tenant) -> Tenant:
     """A project after everything that its making wrote."""
@@ -40,6 +55,7 @@ def quiet(cairn: Cairn, laboratory: Laboratory, tenant: Tenant) -> Tenant:
     return tenant
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_boot_costs_four_writes_and_two_events(cairn: Cairn, quiet: Tenant) -> None:
     mark = cairn.plane.mark()
     instance_id = quiet.boot(availabilityZone="quick")
@@ -55,6 +71,7 @@ def test_a_boot_costs_four_writes_and_two_events(cairn: Cairn, quiet: Tenant) ->
     assert len(events_of(cairn, mark, quiet.namespace)) == 2
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_delete_costs_three_writes(cairn: Cairn, quiet: Tenant) -> None:
     instance_id = quiet.boot(availabilityZone="quick")
     time.sleep(SETTLED_SECONDS)
