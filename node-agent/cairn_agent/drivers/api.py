@@ -26,6 +26,7 @@ from typing import Protocol
 
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState, RebootType
+from cairn_runtime.diagnostics import MachineDiagnostics
 
 
 class Capability(enum.StrEnum):
@@ -241,4 +242,14 @@ class Console(Protocol):
         """The path of a unix socket that is the machine's serial console, for one client at a time.
 
         From RUNNING or PAUSED, else WrongPowerState.
+        """
+
+
+class Diagnostics(Protocol):
+    """What machines use."""
+
+    async def diagnostics(self, node: str, instance_id: str) -> MachineDiagnostics:
+        """What the machine has used since it was started. From RUNNING, else WrongPowerState.
+
+        Every CPU, card and disk of it is told; what the hypervisor does not count is None.
         """

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from cairn_agent.drivers.api import Capability, Console, EventSink, Inventory, Lifecycle, Power
+from cairn_agent.drivers.api import Capability, Console, Diagnostics, EventSink, Inventory, Lifecycle, Power
 from cairn_agent.drivers.api_operations import Devices, GuestAccess, Moving, Reshaping, Snapshots
 
 
-class Driver(Lifecycle, Power, Console, Reshaping, Snapshots, Moving, Devices, GuestAccess, Protocol):
+class Driver(
+    Lifecycle, Power, Console, Diagnostics, Reshaping, Snapshots, Moving, Devices, GuestAccess, Protocol
+):
     """A hypervisor."""
 
     name: str

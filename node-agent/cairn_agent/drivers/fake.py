@@ -34,6 +34,7 @@ from cairn_agent.drivers.faults import Faults
 from cairn_agent.drivers.settings import FakeSettings
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState, RebootType
+from cairn_runtime.diagnostics import MachineDiagnostics
 
 TRAITS = frozenset(capability.value for capability in Capability) | {"HW_CPU_X86_SSE42", "HW_CPU_X86_AVX2"}
 
@@ -212,6 +213,14 @@ class FakeDriver(FakeOperations):
 
             self._consoles[instance_id] = await asyncio.start_unix_server(echo, path)
         return path
+
+    # Diagnostics
+
+    async def diagnostics(self, node: str, instance_id: str) -> MachineDiagnostics:
+        machine = await self._call("diagnostics", node, instance_id)
+        if machine.power_state is not PowerState.RUNNING:
+            raise WrongPowerState(f"machine {instance_id} is {machine.power_state}: it has to run")
+        return machine.diagnostics()
 
     # What happens behind Cairn's back
 

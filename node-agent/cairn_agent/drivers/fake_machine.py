@@ -9,6 +9,7 @@ from cairn_agent.drivers.api import MachineState, Step
 from cairn_agent.drivers.fake_store import StoredMachine
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState
+from cairn_runtime.diagnostics import CpuDiagnostics, DiskDiagnostics, MachineDiagnostics, NicDiagnostics
 
 LOG_MAX_BYTES = 64 * 1024
 
@@ -65,6 +66,23 @@ class FakeMachine:
             "macs": [network.mac for network in spec.networks],
             "volumes": self.shape.get("volumes", []),
         }
+
+    def diagnostics(self) -> MachineDiagnostics:
+        """It is made of what its shape says, and has used nothing."""
+        memory_kib = self.shape.get("memory_mib", 0) * 1024
+        return MachineDiagnostics(
+            state=self.power_state,
+            driver="libvirt",  # as Nova's fake driver says, because the API knows only a few names
+            hypervisor="fake",
+            memory_maximum_kib=memory_kib,
+            memory_used_kib=memory_kib,
+            cpus=tuple(CpuDiagnostics(id=n, time_ns=0) for n in range(self.shape.get("vcpus", 1))),
+            nics=tuple(
+                NicDiagnostics(device=f"vnet{n}", mac_address=mac)
+                for n, mac in enumerate(self.shape.get("macs", []))
+            ),
+            disks=(DiskDiagnostics(device="vda"),),
+        )
 
     def finish(self, operation_id: str) -> None:
         """That operation has been done."""

@@ -17,6 +17,7 @@ from cairn_agent.drivers.api import (
 )
 from cairn_agent.drivers.libvirt import anti_spoof, console, domains, power
 from cairn_agent.drivers.libvirt.connection import Connection
+from cairn_agent.drivers.libvirt.diagnostics import read_diagnostics
 from cairn_agent.drivers.libvirt.errors import Unreachable
 from cairn_agent.drivers.libvirt.events import Changes
 from cairn_agent.drivers.libvirt.host import Host, read_host
@@ -30,6 +31,7 @@ from cairn_agent.drivers.settings import LibvirtSettings
 from cairn_agent.drivers.unsupported import NoOperations
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState, RebootType
+from cairn_runtime.diagnostics import MachineDiagnostics
 
 T = TypeVar("T")
 KIB = 1024
@@ -169,6 +171,12 @@ class LibvirtDriver(NoOperations):
         if state not in {PowerState.RUNNING, PowerState.PAUSED}:
             raise WrongPowerState(f"machine {instance_id} is {state}: start it first")
         return str(self._files(instance_id).serial_socket)
+
+    # Diagnostics
+
+    async def diagnostics(self, node: str, instance_id: str) -> MachineDiagnostics:
+        virt_type = self._opened().virt_type
+        return await self._connection.run(lambda c: read_diagnostics(c, node, instance_id, virt_type))
 
     # Shared
 
