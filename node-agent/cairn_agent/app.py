@@ -8,6 +8,7 @@ import structlog
 
 from cairn_agent.drivers.api import DriverError, MachineEvent
 from cairn_agent.drivers.load import load_driver
+from cairn_agent.endpoint.service import Endpoint
 from cairn_agent.heartbeat import Heartbeat
 from cairn_agent.reconciler import GuestReconciler
 from cairn_agent.settings import AgentProcessSettings
@@ -53,6 +54,7 @@ class Agent:
         self._watches = Watches(
             self._kubernetes, [self._guests], namespaces=[node_namespace(node) for node in own.nodes]
         )
+        self._endpoint = Endpoint(own, self._kubernetes, self.driver)
         self._started = False
 
     def add_checks(self, health: Health) -> None:
@@ -74,6 +76,7 @@ class Agent:
         for key in self._guests:  # what has been listed before anybody listened
             self._reconciler.queue.add(key)
         await self._watches.start(stop)
+        await self._endpoint.start()
         await self._heartbeat.start()
         self._started = True
         log.info("agent.started", nodes=self._nodes, guests=len(self._guests))
@@ -83,6 +86,7 @@ class Agent:
         self._started = False
         if self._kubernetes.is_open:
             await self._heartbeat.stop()
+            await self._endpoint.stop()
             await self._watches.stop()
             await self._reconciler.queue.stop(grace=30.0)
         await self.driver.close()

@@ -35,6 +35,13 @@ class AgentSettings(Section):
     """Its content changes with every boot of what the guests run in."""
     patience_seconds: Annotated[float, Field(ge=0)] = 1.0
     """A spawn that takes longer than this reports its steps."""
+    endpoint_host: str = "0.0.0.0"  # noqa: S104 - other hosts ask it; it has TLS and a token
+    """The address to listen on for the gateway and other hosts (docs/operations.md: which ports to open)."""
+    endpoint_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Its TCP port; 0 takes a free one at each start."""
+    endpoint_url_host: str | None = None
+    """The name or address that the others are told; left out: `endpoint_host`, or where that means all
+    addresses, this host's own on its way to other networks."""
 
 
 class AgentProcessSettings(ProcessSettings):

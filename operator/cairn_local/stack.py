@@ -152,8 +152,8 @@ class Stack:
 
     def agent(self, nodes: Sequence[str], name: str = "agent", **settings: object) -> ProcessSpec:
         """The agent of `nodes`; one that serves several is the administrator to Kubernetes, because an
-        agent's own account reaches one node only."""
-        own = {"agent__nodes": json.dumps(list(nodes)), **settings}
+        agent's own account reaches one node only. Who asks its endpoint is on this machine, too."""
+        own = {"agent__nodes": json.dumps(list(nodes)), "agent__endpoint_host": LOOPBACK, **settings}
         account = (f"cairn-node-{nodes[0]}", AGENT_ACCOUNT) if len(nodes) == 1 else None
         return self._process(name, "agent", AGENT_PRIORITY, own, account=account, database=False)
 

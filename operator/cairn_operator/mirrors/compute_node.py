@@ -18,6 +18,8 @@ from cairn_operator.mirrors.objects import (
     remove,
     remove_namespace,
 )
+from cairn_runtime.kubernetes import Kubernetes
+from cairn_runtime.peers import ENDPOINTS_NAMESPACE, SECRETS
 
 AGENT = "cairn-agent"
 """The agent's service account, in the node's namespace."""
@@ -51,6 +53,7 @@ async def _enrol(context: MirrorContext, name: str) -> None:
         {"apiGroups": [GROUP], "resources": [resource], "resourceNames": [name], "verbs": [verb]}
         for resource, verb in (("computenodes", "get"), ("computenodes/status", "patch"))
     ]
+    await _let_tell_endpoint(kubernetes, name, subject)
     cluster_role = _cluster_role(name)
     await ensure_managed(
         kubernetes, f"{RBAC}/clusterroles", {"metadata": {"name": cluster_role}, "rules": own_node}
@@ -62,6 +65,20 @@ async def _enrol(context: MirrorContext, name: str) -> None:
     )
 
 
+async def _let_tell_endpoint(kubernetes: Kubernetes, name: str, subject: list[dict[str, str]]) -> None:
+    """The agent may write the one Secret that says where it is reached."""
+    roles = f"{RBAC}/namespaces/{ENDPOINTS_NAMESPACE}"
+    verbs = ["get", "create", "patch"]
+    rules = [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [name], "verbs": verbs}]
+    role = _endpoint_role(name)
+    await ensure_managed(kubernetes, f"{roles}/roles", {"metadata": {"name": role}, "rules": rules})
+    await ensure_managed(kubernetes, f"{roles}/rolebindings", binding(role, "Role", role, subject))
+
+
+def _endpoint_role(node: str) -> str:
+    return f"cairn-agent-{node}"
+
+
 def _cluster_role(node: str) -> str:
     return f"cairn-agent-{node}"
 
@@ -70,6 +87,10 @@ async def remove_compute_node(context: MirrorContext, _namespace: str, name: str
     """Row, then rights and namespace. Raises StillInUse while instances are on it."""
     await nodes.remove_compute_node(context.db, name)
     context.enrolled.discard(name)
+    endpoints = f"{RBAC}/namespaces/{ENDPOINTS_NAMESPACE}"
+    await remove(context.kubernetes, f"{endpoints}/rolebindings", _endpoint_role(name))
+    await remove(context.kubernetes, f"{endpoints}/roles", _endpoint_role(name))
+    await remove(context.kubernetes, SECRETS, name)
     await remove(context.kubernetes, f"{RBAC}/clusterrolebindings", _cluster_role(name))
     await remove(context.kubernetes, f"{RBAC}/clusterroles", _cluster_role(name))
     await remove_namespace(context.kubernetes, node_namespace(name))

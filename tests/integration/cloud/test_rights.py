@@ -8,7 +8,8 @@ import pytest
 
 from cairn_crds import ComputeNode, Flavor, Guest, Instance, KeyPair, Network, Project
 from cairn_crds.guest import node_namespace
-from integration.cloud.api import Api, Refused
+from cairn_runtime.peers import ENDPOINTS_NAMESPACE, SECRETS, secret_path
+from integration.cloud.api import MERGE_PATCH, Api, Refused
 from integration.cloud.cairn import Cairn, Tenant
 
 SYSTEM = "cairn-system"
@@ -51,10 +52,16 @@ def test_an_agent_sees_its_own_guests_and_nothing_else(
         "the list of nodes": lambda: agent.list(ComputeNode),
         "its own namespace's secrets": lambda: agent.request("GET", f"/api/v1/namespaces/{own}/secrets"),
         "all secrets": lambda: agent.request("GET", "/api/v1/secrets"),
+        "the endpoints of all": lambda: agent.request("GET", SECRETS),
+        "another host's endpoint": lambda: agent.request("GET", secret_path("quick")),
+        "a secret of its name elsewhere": lambda: agent.request(
+            "GET", f"/api/v1/namespaces/{SYSTEM}/secrets/frail"
+        ),
         "config maps": lambda: agent.request("GET", f"/api/v1/namespaces/{own}/configmaps"),
         "leases": lambda: agent.request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"),
     }
     assert [what for what, read in hidden.items() if not forbidden(read)] == []
+    assert agent.request("GET", secret_path("frail"))["data"]
 
 
 def test_an_agent_reports_and_changes_nothing_else(
@@ -83,6 +90,9 @@ def test_an_agent_reports_and_changes_nothing_else(
         "a token for somebody else": lambda: agent.request(
             "POST", f"/api/v1/namespaces/{SYSTEM}/serviceaccounts/cairn-conductor/token", {"spec": {}}
         ),
+        "pass for another host": lambda: agent.request("PATCH", secret_path("quick"), {}, MERGE_PATCH),
+        "remove its endpoint": lambda: agent.request("DELETE", secret_path("frail")),
+        "a secret under another name": lambda: agent.request("POST", SECRETS, {"metadata": {"name": "x"}}),
         "rights for itself": lambda: agent.request(
             "POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{own}/roles", {"metadata": {"name": "x"}}
         ),
@@ -105,6 +115,7 @@ def test_the_scheduler_reads_hosts_and_instances_and_writes_nothing(
         "a node's status": lambda: scheduler.patch(ComputeNode, "quick", "", {"status": {}}, "status"),
         "read Guests": lambda: scheduler.get(Guest, instance_id, node_namespace("quick")),
         "read secrets": lambda: scheduler.request("GET", "/api/v1/secrets"),
+        "read endpoints": lambda: scheduler.request("GET", secret_path("quick")),
         "write events": lambda: scheduler.request(
             "POST", f"/api/v1/namespaces/{tenant.namespace}/events", {"metadata": {"name": "x"}}
         ),
@@ -127,6 +138,13 @@ def test_the_conductor_cannot_read_secrets_or_raise_its_own_rights(
     admin = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
     refused: dict[str, Callable[[], object]] = {
         "read secrets": lambda: conductor.request("GET", "/api/v1/secrets"),
+        "read its own namespace's": lambda: conductor.request(
+            "GET", f"/api/v1/namespaces/{SYSTEM}/secrets/x"
+        ),
+        # A Secret of the right type would be filled with an account's token.
+        "make a secret": lambda: conductor.request(
+            "POST", "/api/v1/namespaces/kube-system/secrets", {"metadata": {"name": "frail"}}
+        ),
         "make a role with more than it has": lambda: conductor.request(
             "POST", f"{rbac}/clusterroles", {"metadata": {"name": "evil"}, "rules": [everything]}
         ),
@@ -141,6 +159,25 @@ def test_the_conductor_cannot_read_secrets_or_raise_its_own_rights(
         "change flavors": lambda: conductor.delete(Flavor, "tiny"),
     }
     assert [what for what, change in refused.items() if not forbidden(change)] == []
+
+
+def test_the_gateway_reads_endpoints_and_no_other_secret(
+    cairn: Cairn, as_account: Callable[[str, str], Api]
+) -> None:
+    gateway = as_account(SYSTEM, "cairn-gateway")
+    assert gateway.request("GET", secret_path("quick"))["data"]
+    refused: dict[str, Callable[[], object]] = {
+        "read secrets": lambda: gateway.request("GET", "/api/v1/secrets"),
+        "list endpoints": lambda: gateway.request("GET", SECRETS),
+        "change an endpoint": lambda: gateway.request("PATCH", secret_path("quick"), {}, MERGE_PATCH),
+        "read its own namespace's": lambda: gateway.request("GET", f"/api/v1/namespaces/{SYSTEM}/secrets/x"),
+    }
+    assert [what for what, change in refused.items() if not forbidden(change)] == []
+
+
+def test_no_account_lives_where_the_endpoints_are(cairn: Cairn) -> None:
+    accounts = cairn.api.request("GET", f"/api/v1/namespaces/{ENDPOINTS_NAMESPACE}/serviceaccounts")["items"]
+    assert [account["metadata"]["name"] for account in accounts] == ["default"]
 
 
 def test_a_member_works_in_the_project_and_nowhere_else(

@@ -16,7 +16,9 @@ from cairn_runtime.settings import load_settings
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "cairn"
 NAMESPACE = "clouds"
-CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding"}
+CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "Namespace"}
+ENDPOINTS = "cairn-endpoints"
+"""The namespace of the agents' endpoints, the same whatever the release's is called."""
 WARNING = 2
 """Helm's severities: 1 info, 2 warning, 3 error."""
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -94,7 +96,11 @@ def test_every_manifest_has_namespace_and_labels(manifests: list[dict[str, Any]]
         assert item["apiVersion"]
         assert metadata["labels"]["app.kubernetes.io/name"] == "cairn"
         assert metadata["labels"]["app.kubernetes.io/managed-by"] == "Helm"
-        assert metadata.get("namespace") == (None if item["kind"] in CLUSTER_WIDE else NAMESPACE), item
+        if item["kind"] in CLUSTER_WIDE:
+            assert "namespace" not in metadata
+        else:
+            own = ENDPOINTS if metadata["name"].endswith("-endpoints") else NAMESPACE
+            assert metadata["namespace"] == own, item
 
 
 def test_no_two_manifests_are_the_same_object(manifests: list[dict[str, Any]]) -> None:
