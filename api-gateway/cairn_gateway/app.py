@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from cairn_database import Database, DatabaseUnavailable
+from cairn_gateway.agents import Agents
 from cairn_gateway.cluster import Cluster
 from cairn_gateway.described import describe
 from cairn_gateway.http.api import Api
@@ -87,6 +88,7 @@ def make_services(settings: GatewayProcessSettings, db: Database, kubernetes: Ku
         policy=Enforcer(settings.gateway.policy_file),
         identity=identity,
         images=make_images(settings, db, cluster),
+        agents=Agents(kubernetes, settings.gateway.host_timeout_seconds),
     )
 
 
@@ -123,5 +125,6 @@ async def run(settings: GatewayProcessSettings, health: Health, stop: asyncio.Ev
     await GatewayServer(create_app(services, health), settings.gateway).serve_until(stop)
     await services.identity.close()
     await services.images.close()
+    await services.agents.close()
     await kubernetes.close()
     await db.close()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from cairn_crds.image import ImageSpec
 from cairn_database import Database
+from cairn_gateway.agents import Agents
 from cairn_gateway.cluster import Cluster
 from cairn_gateway.http.call import Call
 from cairn_gateway.http.caller import Caller
@@ -87,3 +88,5 @@ class Services:
     policy: Policy
     identity: Identity
     images: Images
+    agents: Agents
+    """The hosts."""

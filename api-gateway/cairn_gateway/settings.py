@@ -44,6 +44,8 @@ class GatewaySettings(Section):
     """For a client to send a request's headers; then 408, or the connection is closed."""
     body_timeout_seconds: float = Field(30.0, gt=0)
     """For a client to send the next piece of a body, and twice this for the whole of a JSON one; then 408."""
+    host_timeout_seconds: float = Field(15.0, gt=0)
+    """For a server's host to answer (console log, diagnostics); then 503."""
     keep_alive_seconds: int = Field(60, ge=1)
     """For a client to send its next request on the same connection."""
     shutdown_seconds: int = Field(20, ge=1)

@@ -156,4 +156,5 @@ async def gateway_app(
             for client in gateway.clients:
                 await client.aclose()
             await services.images.close()
+            await services.agents.close()
             await kubernetes.close()

@@ -13,7 +13,7 @@ FEATURES: Mapping[str, bool] = {
     "change_password": False,
     "cold_migration": False,
     "config_drive": True,
-    "console_output": False,
+    "console_output": True,
     "disk_config": True,
     "enable_instance_password": True,
     "hostname_fqdn_sanitization": True,

@@ -4,8 +4,8 @@ Fault
 ├── BadRequest 400            ├── Conflict 409               ├── TooManyRequests 429
 ├── Unauthorized 401          ├── Gone 410                   ├── HeadersTooLarge 431
 ├── Forbidden 403             ├── PreconditionFailed 412     ├── NotImplementedYet 501
-│   └── OverQuota 403, 413    ├── BodyTooLarge 413           └── ServiceUnavailable 503
-├── NotFound 404              ├── UnsupportedMediaType 415
+│   └── OverQuota 403, 413    ├── BodyTooLarge 413           ├── NotSupported 501
+├── NotFound 404              ├── UnsupportedMediaType 415   └── ServiceUnavailable 503
 ├── MethodNotAllowed 405      ├── UnprocessableEntity 422
 ├── NotAcceptable 406         └── RequestTimeout 408
 """
@@ -141,6 +141,12 @@ class HeadersTooLarge(Fault):
 
 class NotImplementedYet(Fault):
     """Cairn cannot do it yet; the coverage page lists every route that answers so."""
+
+    status = 501
+
+
+class NotSupported(Fault):
+    """Cairn can do it, and the hypervisor that it is asked of cannot."""
 
     status = 501
 

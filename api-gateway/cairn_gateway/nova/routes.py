@@ -33,7 +33,7 @@ from cairn_gateway.nova import (
     volumes,
     volumes_boot,
 )
-from cairn_gateway.nova.servers import actions, history, ips, labels, later, parts_of, show
+from cairn_gateway.nova.servers import actions, at_host, history, ips, labels, later, parts_of, show
 from cairn_gateway.nova.servers import create as create_server
 
 _SERVERS: tuple[Route, ...] = (
@@ -41,6 +41,7 @@ _SERVERS: tuple[Route, ...] = (
     *create_server.ROUTES,
     *labels.ROUTES,
     *actions.ROUTES,
+    *at_host.ROUTES,
     *history.ROUTES,
     *ips.ROUTES,
     *parts_of.ROUTES,

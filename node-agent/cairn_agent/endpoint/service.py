@@ -56,8 +56,8 @@ class Endpoint:
             node: Peer(url=url, certificate=self._certificate.certificate, token=token)
             for node, token in self._tokens.items()
         }
-        self._told = asyncio.create_task(self._keep_telling())
         log.info("endpoint.started", url=url)
+        self._told = asyncio.create_task(self._keep_telling(await self._look()))
 
     async def stop(self) -> None:
         """Stop listening; what is being answered is broken off. What was told stays, as nobody answers."""
@@ -67,18 +67,24 @@ class Endpoint:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _keep_telling(self) -> None:
-        """Somebody may take the Secret away, or the conductor may not have granted the right to it yet."""
+    async def _keep_telling(self, pause: float) -> None:
         while True:
-            try:
-                for node, peer in self.peers.items():
-                    if not await self._is_told(node, peer):
-                        await self._tell(node, peer)
-            except KubernetesError as error:
-                log.warning("endpoint.not_told", error=str(error))
-                await asyncio.sleep(AGAIN_SECONDS)
-            else:
-                await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(pause)
+            pause = await self._look()
+
+    async def _look(self) -> float:
+        """See that every node's Secret says where it is; how many seconds until the next look.
+
+        Somebody may take a Secret away, and the conductor may not have granted the right to it yet.
+        """
+        try:
+            for node, peer in self.peers.items():
+                if not await self._is_told(node, peer):
+                    await self._tell(node, peer)
+        except KubernetesError as error:
+            log.warning("endpoint.not_told", error=str(error))
+            return AGAIN_SECONDS
+        return LOOK_SECONDS
 
     async def _is_told(self, node: str, peer: Peer) -> bool:
         try:

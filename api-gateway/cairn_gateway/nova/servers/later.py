@@ -51,7 +51,6 @@ ACTIONS: tuple[tuple[str, str, str, Range], ...] = (
     ("trigger_crash_dump", "servers:trigger_crash_dump", "make crash dumps", from_(since.CRASH_DUMP)),
     ("injectNetworkInfo", "os-admin-actions:inject_network_info", "inject network information", {}),
     ("changePassword", "os-admin-password", "change passwords in guests", {}),
-    ("os-getConsoleOutput", "os-console-output", "show console logs", {"status": 200}),
     ("createBackup", "os-create-backup", "make backups of servers", {}),
     ("evacuate", "os-evacuate", "evacuate servers", {"status": 200}),
     ("migrate", "os-migrate-server:migrate", "migrate servers", {}),
@@ -75,7 +74,6 @@ SHARES = "os-server-shares:"
 ATTACH = {"status": 202, **from_(since.VOLUME_ATTACH_LATER)}
 ATTACH_AT_ONCE = before(since.VOLUME_ATTACH_LATER)
 OTHERS: tuple[tuple[str, str, str, str, Range], ...] = (
-    ("GET", "/diagnostics", "os-server-diagnostics", "show diagnostics", {}),
     ("POST", "/remote-consoles", "os-remote-consoles", "open consoles", from_(since.REMOTE_CONSOLES)),
     ("POST", "/os-volume_attachments", f"{VOLUMES}create", "attach volumes", ATTACH_AT_ONCE),
     ("POST", "/os-volume_attachments", f"{VOLUMES}create", "attach volumes", ATTACH),

@@ -182,7 +182,7 @@ async def listening(limits: Limits | None = None, **settings: Any) -> AsyncItera
     """Serve `small_api` on a free port; `settings`: of the section `gateway`."""
     process = GatewayProcessSettings.model_validate({"gateway": {"port": 0, **settings}})
     nothing: Any = None
-    services = Services(process, nothing, nothing, nothing, nothing, nothing)
+    services = Services(process, nothing, nothing, nothing, nothing, nothing, nothing)
     box: list[Served] = []
     limits = limits or replace(limits_of(process.gateway), linger_seconds=0.3)
     server = GatewayServer(Gateway(services, [], fallback=small_api(box)), process.gateway, limits)
