@@ -10,9 +10,10 @@ from pydantic import Field
 
 from cairn_crds import SecurityGroupSpec
 from cairn_crds.security_group import Direction, EtherType, SecurityGroupRule
-from cairn_database.networking import groups, limits
+from cairn_database.networking import groups
 from cairn_database.networking.errors import RuleExists
 from cairn_database.networking.groups import GroupRecord, RuleRecord
+from cairn_database.networking.reservations import reserved
 from cairn_database.networking.tables import security_group_rules, security_groups
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.models import Integer, Text255
@@ -182,10 +183,8 @@ async def create_one(call: Call, item: RuleCreate) -> RuleRecord:
         return spec.model_copy(update={"rules": [*spec.rules, rule]})
 
     with translated():
-        await call.services.db.run(
-            lambda conn: limits.check_quota(conn, group.project, "security_group_rule", 1)
-        )
-        await edit(call, group, change)
+        async with reserved(call.services.db, group.project, "security_group_rule", key):
+            await edit(call, group, change)
     found = await groups.list_rules(call.services.db, security_group_rules.c.id == key)
     if not found:
         raise missing("SecurityGroupRule", key)

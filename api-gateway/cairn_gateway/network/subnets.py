@@ -9,8 +9,9 @@ from pydantic import Field
 
 from cairn_crds import Metadata, Network, NetworkSpec
 from cairn_crds.network import AddressPool
-from cairn_database.networking import limits, networks, pools
+from cairn_database.networking import networks, pools
 from cairn_database.networking.networks import NetworkIdTaken, NetworkRecord
+from cairn_database.networking.reservations import reserved
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import NotImplementedYet
 from cairn_gateway.http.models import Text255
@@ -181,10 +182,11 @@ async def _create(call: Call, item: SubnetCreate) -> Json:
     spec = spec_for(record, item)
     await call.services.cluster.require()
     with translated():
-        await call.services.db.run(
-            lambda conn: limits.check_quota(conn, record.owner, "subnet", 1) if record.owner else None
-        )
-        await _make(call, record, spec)
+        if record.owner:
+            async with reserved(call.services.db, record.owner, "subnet", record.id):
+                await _make(call, record, spec)
+        else:
+            await _make(call, record, spec)
     after = (await networks.find(call.services.db, network_id=record.id))[0]
     return view(after, owners)
 

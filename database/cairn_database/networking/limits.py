@@ -13,10 +13,12 @@ from cairn_database.networking.tables import (
     floating_ips,
     network_drafts,
     network_quotas,
+    network_reservations,
     ports,
     security_group_rules,
     security_groups,
 )
+from cairn_database.rows import now
 from cairn_database.tables import networks, projects
 
 DEFAULTS: Mapping[str, int] = {
@@ -30,6 +32,10 @@ DEFAULTS: Mapping[str, int] = {
 }
 """Neutron's own; -1 is unlimited. Interfaces that instances are given count as ports and are not limited by
 it: the quota of instances does that."""
+
+
+RESERVED: Mapping[str, sa.Table] = {"subnet": networks, "security_group_rule": security_group_rules}
+"""What is counted before its row is there (`networking.reservations`), and where the row will be."""
 
 
 def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -50,7 +56,22 @@ def used(conn: sa.Connection, project: str, resource: str) -> int:
         "security_group": [_count(security_groups, groups.project == project)],
         "security_group_rule": [_count(security_group_rules, security_group_rules.c.group_id.in_(mine))],
     }
-    return sum(int(conn.scalar(statement) or 0) for statement in counts.get(resource, ()))
+    statements = counts.get(resource, [])
+    if resource in RESERVED:
+        statements = [*statements, _reserved(project, resource)]
+    return sum(int(conn.scalar(statement) or 0) for statement in statements)
+
+
+def _reserved(project: str, resource: str) -> sa.Select[Any]:
+    """How many are on their way, and not among the rows yet."""
+    columns, row = network_reservations.c, RESERVED[resource].c
+    return _count(
+        network_reservations,
+        columns.project == project,
+        columns.resource == resource,
+        columns.until > now(),
+        ~sa.exists().where(row.id == columns.key),
+    )
 
 
 def limits(conn: sa.Connection, project: str) -> dict[str, int]:

@@ -120,6 +120,17 @@ floating_ips = Table(
 )
 """`port_id` holds the address in the external network; `fixed_port_id` is the port that it leads to."""
 
+network_reservations = Table(
+    "network_reservations",
+    metadata,
+    Column("project", String(253), primary_key=True),
+    Column("resource", String(63), primary_key=True),
+    Column("key", String(36), primary_key=True),
+    Column("until", UtcDateTime(), nullable=False),
+    **OPTIONS,
+)
+"""Room in a quota that is being taken (`networking.reservations`). `key`: the id of the row to come."""
+
 network_quotas = Table(
     "network_quotas",
     metadata,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pytest
 
 from cairn_crds import Network
@@ -156,6 +157,19 @@ async def test_the_quota_of_networks(city: City, admin: Person, me: Person) -> N
     await admin.delete(f"/quotas/{project_id}")
     assert (await me.get(f"/quotas/{project_id}"))["quota"]["network"] == 100
     await me.get(f"/quotas/{await city.project_id(city.other)}", 403)
+
+
+async def test_the_quota_of_subnets_holds_against_all_at_once(city: City, admin: Person, me: Person) -> None:
+    project_id = await city.project_id(city.project)
+    await admin.put(f"/quotas/{project_id}", {"quota": {"subnet": 2}})
+    networks = [await me.network(f"n{number}", None) for number in range(5)]
+    bodies = [
+        {"subnet": {"network_id": network["id"], "cidr": f"10.{number}.0.0/24", "ip_version": 4}}
+        for number, network in enumerate(networks)
+    ]
+    answers = await asyncio.gather(*(me.client.post("/v2.0/subnets", json=body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [409] * 3
+    assert len((await me.get("/subnets", project_id=project_id))["subnets"]) == 2
 
 
 async def test_several_at_once(me: Person) -> None:

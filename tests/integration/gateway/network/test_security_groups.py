@@ -126,6 +126,31 @@ async def test_rules_added_at_once_are_all_there(city: City, me: Person) -> None
     assert len(resource.spec.rules) == 6
 
 
+async def test_the_quota_of_rules_holds_against_all_at_once(city: City, admin: Person, me: Person) -> None:
+    group = await _group(me)
+    there = len(group["security_group_rules"])
+    project_id = await city.project_id(city.project)
+    await admin.put(f"/quotas/{project_id}", {"quota": {"security_group_rule": await _rules(me) + 3}})
+    bodies = [
+        {"security_group_rule": {"security_group_id": group["id"], "direction": "ingress",
+                                 "protocol": "tcp", "port_range_min": port, "port_range_max": port}}
+        for port in range(5000, 5006)
+    ]  # fmt: skip
+    answers = await asyncio.gather(
+        *(me.client.post("/v2.0/security-group-rules", json=body) for body in bodies)
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 3
+    resource = await city.services.cluster.get(SecurityGroup, "web", city.project)
+    assert len(resource.spec.rules) == there + 3
+    made = next(answer for answer in answers if answer.is_success).json()["security_group_rule"]
+    await me.delete(f"/security-group-rules/{made['id']}")
+    await _rule(me, group, protocol="udp")
+
+
+async def _rules(me: Person) -> int:
+    return len((await me.get("/security-group-rules"))["security_group_rules"])
+
+
 async def test_quotas_of_groups_and_rules(city: City, admin: Person, me: Person) -> None:
     project_id = await city.project_id(city.project)
     await admin.put(f"/quotas/{project_id}", {"quota": {"security_group": 4, "security_group_rule": 11}})
