@@ -1,12 +1,13 @@
 """The Compute API, from a client's side: requests a second, latencies, boots through POST /servers.
 
-One gateway over the fake driver; the clients are a process of their own. The same work as was measured on
-real Nova (`NOVA` in `__main__`).
+One gateway (or several, taken in turn) over the fake driver; the clients are a process of their own. The same
+work as was measured on real Nova (`NOVA` in `__main__`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 
 from benchmarks.measure import cpu_seconds, percentile, rss_mib
 from cairn_local.control_plane.binaries import Binaries
 from cairn_local.control_plane.running import running_control_plane
+from cairn_local.stack import LOOPBACK
 from support.openstack_cloud import OpenStackCloud, running_openstack
 
 CLIENTS = 16
@@ -56,15 +59,15 @@ class ApiResult:
     gateway_rss_mib: float
 
 
-def compute_api(binaries: Binaries, folder: Path, database_url: str = "") -> ApiResult:
+def compute_api(binaries: Binaries, folder: Path, *, database_url: str = "", gateways: int = 1) -> ApiResult:
     """All of it, on SQLite or on `database_url`."""
-    with _cloud(binaries, folder, database_url) as cloud:
-        target = _target(cloud)
-        figures = _in_another_process(_measure, target)
+    with api_cloud(binaries, folder, database_url) as cloud:
+        target = target_of(cloud, add_gateways(cloud, gateways))
+        figures = in_another_process(_measure, target)
         gateway = next(process for process in cloud.cloud.processes if process.spec.name == "gateway")
         burst = figures.pop("burst_all_active")
         before = sum(cpu_seconds(process.pid) for process in cloud.cloud.processes)
-        burst = min(burst, _in_another_process(_burst_only, target)["burst_all_active"])
+        burst = min(burst, in_another_process(_burst_only, target)["burst_all_active"])
         spent = sum(cpu_seconds(process.pid) for process in cloud.cloud.processes) - before
         return ApiResult(
             **figures,
@@ -75,7 +78,8 @@ def compute_api(binaries: Binaries, folder: Path, database_url: str = "") -> Api
 
 
 @contextmanager
-def _cloud(binaries: Binaries, folder: Path, database_url: str) -> Iterator[OpenStackCloud]:
+def api_cloud(binaries: Binaries, folder: Path, database_url: str = "") -> Iterator[OpenStackCloud]:
+    """Ten hosts, and everything that answers."""
     settings: dict[str, dict[str, object]] = {"agent": {"agent__concurrency": 64}}
     with (
         running_control_plane(folder / "plane", binaries) as plane,
@@ -91,8 +95,17 @@ def _cloud(binaries: Binaries, folder: Path, database_url: str) -> Iterator[Open
         yield cloud
 
 
-def _target(cloud: OpenStackCloud) -> dict[str, Any]:
-    """What the clients' process needs to know: URL, tokens by size, an image."""
+def add_gateways(cloud: OpenStackCloud, count: int) -> list[str]:
+    """So many gateway processes in all; their URLs."""
+    stack, urls = cloud.cloud.stack, [cloud.url]
+    for number in range(1, count):
+        cloud.cloud.processes.add(stack.gateway(f"gateway-{number}"))
+        urls.append(f"http://{LOOPBACK}:{stack.port(f'gateway-{number}-api')}")
+    return urls
+
+
+def target_of(cloud: OpenStackCloud, urls: list[str]) -> dict[str, Any]:
+    """What the clients' process needs to know: URLs, tokens by size, an image."""
     people = {}
     for size in (*SIZES, 0):
         name = f"size-{size}"
@@ -105,13 +118,13 @@ def _target(cloud: OpenStackCloud) -> dict[str, Any]:
     images = cloud.call("GET", "/image/v2/images")["images"]
     flavors = cloud.call("GET", "/compute/v2.1/flavors")["flavors"]
     flavor = next(item["id"] for item in flavors if item["name"] == "tiny")
-    return {"url": cloud.url, "people": people, "image": images[0]["id"], "flavor": flavor}
+    return {"urls": urls, "people": people, "image": images[0]["id"], "flavor": flavor}
 
 
-def _in_another_process(
+def in_another_process(
     work: Callable[[dict[str, Any]], Awaitable[dict[str, float]]], target: dict[str, Any]
 ) -> dict[str, float]:
-    """So that the clients do not take the gateway's turn."""
+    """What `work` answers to `target`; so that the clients do not take the gateway's turn."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_run, (work, target))
@@ -129,37 +142,37 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession, target: dict[str, Any]) -> None:
         self._session = session
         self._target = target
+        self._urls = itertools.cycle(target["urls"])
         self._headers: dict[str, str] = {}
+        self.project_id = ""
+        """Once signed in."""
 
-    async def sign_in(self, name: str) -> None:
-        """By password, scoped to the project of the same name."""
-        async with self._session.post(
-            f"{self._target['url']}/identity/v3/auth/tokens", json=sign_in(name)
-        ) as got:
+    async def sign_in(self, name: str, password: str = "") -> None:
+        """By password (the name, unless given), scoped to the project of the same name."""
+        url = f"{next(self._urls)}/identity/v3/auth/tokens"
+        async with self._session.post(url, json=sign_in(name, password or name)) as got:
             assert got.status == 201, await got.text()
+            self.project_id = (await got.json())["token"]["project"]["id"]
             self._headers = {"X-Auth-Token": got.headers["X-Subject-Token"], **VERSION}
 
     async def get(self, path: str) -> Any:
         """The JSON answer."""
-        async with self._session.get(f"{self._target['url']}{path}", headers=self._headers) as got:
-            raw = await got.read()
-            assert got.status in (200, 300), raw
-            return got.status if len(raw) > 20_000 else await got.json()
+        return orjson.loads(await self.load(path))
 
     async def load(self, path: str) -> bytes:
         """The answer as it is; what the rates are measured with."""
-        async with self._session.get(f"{self._target['url']}{path}", headers=self._headers) as got:
+        async with self._session.get(f"{next(self._urls)}{path}", headers=self._headers) as got:
             raw = await got.read()
             assert got.status in (200, 300), raw
             return raw
 
-    async def create(self, count: int = 1, name: str = "bench") -> str:
+    async def create(self, count: int = 1, name: str = "bench", networks: str = "none") -> str:
         """POST /servers; its id."""
         server = {
             "name": name, "flavorRef": self._target["flavor"], "imageRef": self._target["image"],
-            "networks": "none", "max_count": count, "min_count": count,
+            "networks": networks, "max_count": count, "min_count": count,
         }  # fmt: skip
-        url = f"{self._target['url']}/compute/v2.1/servers"
+        url = f"{next(self._urls)}/compute/v2.1/servers"
         async with self._session.post(url, headers=self._headers, json={"server": server}) as got:
             body = await got.json()
             assert got.status == 202, body
@@ -167,15 +180,15 @@ class Client:
 
     async def delete(self, server_id: str) -> None:
         """DELETE /servers/{id}."""
-        url = f"{self._target['url']}/compute/v2.1/servers/{server_id}"
+        url = f"{next(self._urls)}/compute/v2.1/servers/{server_id}"
         async with self._session.delete(url, headers=self._headers) as got:
             assert got.status == 204, await got.text()
 
     async def until(self, server_id: str, status: str) -> None:
         """Poll until it has the status; `GONE`: until there is no such server."""
-        url = f"{self._target['url']}/compute/v2.1/servers/{server_id}"
         async with asyncio.timeout(120):
             while True:
+                url = f"{next(self._urls)}/compute/v2.1/servers/{server_id}"
                 async with self._session.get(url, headers=self._headers) as got:
                     if got.status == 404 and status == "GONE":
                         return
@@ -193,10 +206,10 @@ class Client:
                 await asyncio.sleep(0.02)
 
 
-def sign_in(name: str) -> dict[str, Any]:
+def sign_in(name: str, password: str) -> dict[str, Any]:
     """A password for a project."""
     domain = {"id": "default"}
-    user = {"name": name, "password": name, "domain": domain}
+    user = {"name": name, "password": password, "domain": domain}
     return {
         "auth": {
             "identity": {"methods": ["password"], "password": {"user": user}},
@@ -226,8 +239,8 @@ async def _measure(target: dict[str, Any]) -> dict[str, float]:
             "show_one_client_per_second": await _rate(lambda: one.load(f"{servers}/{server_id}"), 1),
             "detail_10_per_second": await _rate(lambda: users[10].load(f"{servers}/detail"), CLIENTS),
             "detail_100_per_second": await _rate(lambda: users[100].load(f"{servers}/detail"), CLIENTS),
-            "detail_1000_p50": await _p50(lambda: users[1000].load(f"{servers}/detail"), 20),
-            "list_1000_p50": await _p50(lambda: users[1000].load(servers), 20),
+            "detail_1000_p50": await p50(lambda: users[1000].load(f"{servers}/detail"), 20),
+            "list_1000_p50": await p50(lambda: users[1000].load(servers), 20),
             "flavors_detail_per_second": await _rate(
                 lambda: one.load("/compute/v2.1/flavors/detail"), CLIENTS
             ),
@@ -261,7 +274,8 @@ async def _rate(work: Callable[[], Awaitable[Any]], clients: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-async def _p50(work: Callable[[], Awaitable[Any]], times: int) -> float:
+async def p50(work: Callable[[], Awaitable[Any]], times: int) -> float:
+    """The median time of `work`, done one after the other."""
     seconds = []
     for _ in range(times):
         began = time.perf_counter()
