@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from cairn_crds.peer import Peer
 from cairn_runtime.agent_errors import AgentUnreachable, TokenRefused
 from cairn_runtime.kubernetes import Kubernetes, NotFound
+from cairn_runtime.peer_tokens import disks_token
 
 T = TypeVar("T")
 ENDPOINTS_NAMESPACE = "cairn-endpoints"
@@ -64,6 +65,11 @@ async def read_peer(kubernetes: Kubernetes, node: str) -> Peer:
         return peer_in(node, await kubernetes.request("GET", secret_path(node)))
     except NotFound as error:
         raise AgentUnreachable(f"the agent of {node} has told of no endpoint") from error
+
+
+def for_disks(peer: Peer, instance_id: str, operation_id: str) -> Peer:
+    """The same endpoint for another host, which may fetch that machine's disks for that operation only."""
+    return peer.model_copy(update={"token": disks_token(peer.token, instance_id, operation_id)})
 
 
 class Peers:

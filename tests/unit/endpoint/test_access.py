@@ -10,6 +10,7 @@ from cairn_crds.peer import Peer
 from cairn_runtime.agent_client import fingerprint
 from cairn_runtime.agent_errors import AgentUnreachable, MachineNotFound, TokenRefused
 from cairn_runtime.peer_tokens import disks_token, new_token, opens_all, opens_disks
+from cairn_runtime.peers import for_disks
 from unit.endpoint.conftest import NODE, OPERATION, House
 
 OTHER = "00000000-0000-4000-8000-000000000000"
@@ -73,8 +74,7 @@ async def test_a_derived_token_opens_the_disks_and_nothing_else(house: House) ->
     instance_id, other = await house.machine(), await house.machine()
     house.disk(instance_id, b"x")
     house.disk(other, b"y")
-    token = disks_token(house.peer.token, instance_id, OPERATION)
-    peer = house.peer.model_copy(update={"token": token})
+    peer = for_disks(house.peer, instance_id, OPERATION)
     assert [disk.name for disk in await house.client.disks(peer, instance_id, OPERATION)] == ["disk"]
     refused = [
         house.client.disks(peer, other, OPERATION),
