@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import shutil
 import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, fromstring
 
 import libvirt
 
 from cairn_agent.config_drive import build_config_drive
 from cairn_agent.drivers.api import DriverError, MachineEvent
+from cairn_agent.drivers.api_operations import MachineImage
 from cairn_agent.drivers.driver import Driver
 from cairn_agent.drivers.fake import FakeDriver
+from cairn_agent.drivers.fake_store import StoredMachine
 from cairn_agent.drivers.libvirt.driver import LibvirtDriver
+from cairn_agent.drivers.libvirt.storage import MachineFiles
 from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings
 from cairn_crds.guest import GuestConfig, GuestNetwork, GuestSpec, InstanceReference
 from cairn_crds.image_source import GuestImage
+from contract.disks import SCRIBBLES, SECTOR, disk_content, run, text_of
 from contract.guests import GREETING, LocalImages, write_image
 from contract.room import Room
 
@@ -29,6 +36,15 @@ NODE = "node-1"
 PATIENCE = 60
 """Seconds until a test gives up waiting for what must come."""
 _numbers = itertools.count(10)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large a machine is."""
+
+    vcpus: int
+    memory_mib: int
+    root_disk_gib: int
 
 
 class Events:
@@ -124,6 +140,22 @@ class Backend(ABC):
         """The machine's process is killed."""
 
     @abstractmethod
+    def scribble(self, instance_id: str, text: str) -> None:
+        """Write to the root disk of a machine that is off, as its guest would."""
+
+    @abstractmethod
+    def disk_text(self, instance_id: str) -> str:
+        """What is on the root disk of a machine that is off: its image's name, and what was scribbled."""
+
+    @abstractmethod
+    def image_text(self, image: MachineImage) -> str:
+        """The same of an image."""
+
+    @abstractmethod
+    def shape(self, instance_id: str) -> Shape:
+        """How large the machine is, once it is started anew."""
+
+    @abstractmethod
     def leftovers(self, instance_id: str, spec: GuestSpec) -> list[str]:
         """All that is still there of a machine."""
 
@@ -140,10 +172,11 @@ class FakeBackend(Backend):
         return FakeDriver(FakeSettings(directory=self._directory))
 
     def break_images(self, error: DriverError | None) -> None:
-        if error is None:
-            self.driver.faults.heals("spawn.image")
-        else:
-            self.driver.faults.fails("spawn.image", error)
+        for call in ("spawn.image", "rebuild.image"):
+            if error is None:
+                self.driver.faults.heals(call)
+            else:
+                self.driver.faults.fails(call, error)
 
     def stop(self, instance_id: str) -> None:
         self.driver.stop(instance_id)
@@ -153,6 +186,22 @@ class FakeBackend(Backend):
 
     def crash(self, instance_id: str) -> None:
         self.driver.crash(instance_id)
+
+    def scribble(self, instance_id: str, text: str) -> None:
+        self.driver.scribble(instance_id, text)
+
+    def disk_text(self, instance_id: str) -> str:
+        return self._stored(instance_id).disk
+
+    def image_text(self, image: MachineImage) -> str:
+        return image.path.read_bytes().rstrip(b"\0").decode()
+
+    def shape(self, instance_id: str) -> Shape:
+        shape = self._stored(instance_id).shape
+        return Shape(shape["vcpus"], shape["memory_mib"], shape["root_disk_gib"])
+
+    def _stored(self, instance_id: str) -> StoredMachine:
+        return StoredMachine(**json.loads((self._directory / f"{instance_id}.json").read_text()))
 
     def leftovers(self, instance_id: str, spec: GuestSpec) -> list[str]:
         return [str(path) for path in self._directory.glob(f"*{instance_id}*")]
@@ -196,6 +245,38 @@ class LibvirtBackend(Backend):
 
     def undefine(self, instance_id: str) -> None:
         self.connection.lookupByUUIDString(instance_id).undefine()
+
+    def files(self, instance_id: str) -> MachineFiles:
+        """Of a machine."""
+        return MachineFiles(self.settings.instances_directory / instance_id, self._run_directory)
+
+    def scribble(self, instance_id: str, text: str) -> None:
+        disk = self.files(instance_id).root
+        place = SCRIBBLES + SECTOR * len(disk_content(disk, "qcow2")[SCRIBBLES:].rstrip(b"\0")[::SECTOR])
+        pattern = self._run_directory / "scribble"
+        pattern.write_bytes(f" {text}".encode().ljust(SECTOR, b"\0"))
+        run("qemu-io", "-f", "qcow2", "-c", f"write -s {pattern} {place} {SECTOR}", disk)
+        pattern.unlink()
+
+    def disk_text(self, instance_id: str) -> str:
+        return text_of(disk_content(self.files(instance_id).root, "qcow2"))
+
+    def image_text(self, image: MachineImage) -> str:
+        return text_of(disk_content(image.path, image.disk_format))
+
+    def shape(self, instance_id: str) -> Shape:
+        definition = self.definition(instance_id)
+        info = json.loads(run("qemu-img", "info", "-U", "--output=json", self.files(instance_id).root))
+        return Shape(
+            vcpus=int(definition.findtext("vcpu") or 0),
+            memory_mib=int(definition.findtext("memory") or 0) // 1024,
+            root_disk_gib=info["virtual-size"] // 1024**3,
+        )
+
+    def definition(self, instance_id: str, *, live: bool = False) -> Element:
+        """The machine's libvirt XML, as it is or as it will be at its next start."""
+        domain = self.connection.lookupByUUIDString(instance_id)
+        return fromstring(domain.XMLDesc(0 if live else libvirt.VIR_DOMAIN_XML_INACTIVE))  # noqa: S314
 
     def leftovers(self, instance_id: str, spec: GuestSpec) -> list[str]:
         places = (self.settings.instances_directory, self.settings.run_directory)

@@ -30,8 +30,8 @@ IMAGE_BYTES = 1024**2
 
 
 def write_image(path: Path, boot_sector: bytes = BOOT_SECTOR) -> GuestImage:
-    """A raw image; without a boot sector the guest hears nobody."""
-    content = boot_sector.ljust(IMAGE_BYTES, b"\0")
+    """A raw image with its name behind the boot sector; without a boot sector the guest hears nobody."""
+    content = (boot_sector.ljust(512, b"\0") + path.stem.encode()).ljust(IMAGE_BYTES, b"\0")
     path.write_bytes(content)
     return GuestImage(
         name=path.stem,

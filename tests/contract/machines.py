@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+
 from cairn_agent.drivers.api import Step
+from cairn_agent.drivers.api_operations import MachineOperation
 from cairn_agent.drivers.driver import Driver
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState
@@ -31,6 +34,11 @@ async def spawn(backend: Backend, instance_id: str, spec: GuestSpec | None = Non
     spec = spec or backend.spec()
     await backend.driver.spawn(NODE, instance_id, spec, Steps())
     return spec
+
+
+def operation(instance_id: str, spec: GuestSpec) -> MachineOperation:
+    """An operation with an id of its own."""
+    return MachineOperation(NODE, instance_id, str(uuid.uuid4()), spec)
 
 
 async def power(driver: Driver, instance_id: str) -> PowerState | None:

@@ -93,11 +93,11 @@ async def test_what_a_killed_agent_left_half_made_is_swept(
 ) -> None:
     instances = in_memory.settings.instances_directory
     kept = instance_id[:-4] + "0000"
-    for name in (f".{instance_id}.new", f".{instance_id}.gone", f".{kept}.new"):
+    for name in (f".{instance_id}.{NODE}.new", f".{instance_id}.{NODE}.gone", f".{kept}.{NODE}.new"):
         (instances / name).mkdir()
     (in_memory.settings.run_directory / f"{instance_id}.vnc").touch()
     await in_memory.driver.sweep(NODE, keep=[kept])
-    assert [path.name for path in instances.iterdir()] == [f".{kept}.new"]
+    assert [path.name for path in instances.iterdir()] == [f".{kept}.{NODE}.new"]
     assert list(in_memory.settings.run_directory.iterdir()) == []
 
 

@@ -1,7 +1,9 @@
 """The libvirt driver: real guests on KVM or QEMU, and libvirt's own in-memory `test:///` for scale.
 
 - `driver.py`: the protocols of `drivers/api.py`, put together from the rest
-- `spawning.py`: a boot, top to bottom
+- `operations.py`: those of `drivers/api_operations.py`, each from a module of its own: `rebuilding.py`,
+  `rescuing.py`, `resizing.py`, `snapshots.py`
+- `spawning.py`: a boot, top to bottom; `workshop.py`: what it and they work with
 - `domain_xml.py`, `devices.py`: from a GuestSpec to libvirt's domain XML, pure
 - `domains.py`: finding and reading domains; `power.py`: power changes
 - `network.py`: NAT networks and their DHCP entries; `anti_spoof.py`: the guests' traffic filter

@@ -43,8 +43,13 @@ def domain_name(instance_id: str) -> str:
     return f"cairn-{instance_id}"
 
 
-def domain_xml(node: str, instance_id: str, spec: GuestSpec, host: Host, files: MachineFiles) -> str:
-    """The complete definition. Raises Unsupported for image properties that cannot be had."""
+def domain_xml(
+    node: str, instance_id: str, spec: GuestSpec, host: Host, files: MachineFiles, *, rescued: bool = False
+) -> str:
+    """The complete definition; `rescued`: booting from the rescue disk.
+
+    Raises Unsupported for image properties that cannot be had.
+    """
     root = Element("domain", type=host.virt_type)
     SubElement(root, "name").text = domain_name(instance_id)
     SubElement(root, "uuid").text = instance_id
@@ -56,7 +61,7 @@ def domain_xml(node: str, instance_id: str, spec: GuestSpec, host: Host, files: 
     SubElement(root, "on_poweroff").text = "destroy"
     SubElement(root, "on_reboot").text = "restart"
     SubElement(root, "on_crash").text = "destroy"
-    root.append(_devices(spec, host, files))
+    root.append(_devices(spec, host, files, rescued=rescued))
     return tostring(root, encoding="unicode")
 
 
@@ -126,11 +131,11 @@ def _clock(host: Host) -> Element:
     return clock
 
 
-def _devices(spec: GuestSpec, host: Host, files: MachineFiles) -> Element:
+def _devices(spec: GuestSpec, host: Host, files: MachineFiles, *, rescued: bool) -> Element:
     properties = spec.image.properties
     root = Element("devices")
     names = devices.DiskNames()
-    root.extend([devices.disk(disk, names) for disk in _disks(spec, files)])
+    root.extend([devices.disk(disk, names) for disk in _disks(spec, files, rescued=rescued)])
     vif_model = devices.chosen(properties, "hw_vif_model", devices.VIF_MODELS, "virtio")
     root.extend([devices.interface(n, vif_model, anti_spoof=host.anti_spoof) for n in spec.networks])
     root.append(devices.serial_console(files.serial_socket, files.console_log))
@@ -141,10 +146,12 @@ def _devices(spec: GuestSpec, host: Host, files: MachineFiles) -> Element:
     return root
 
 
-def _disks(spec: GuestSpec, files: MachineFiles) -> Iterator[devices.Disk]:
-    """In the guest's order: root, ephemeral, swap, config drive."""
+def _disks(spec: GuestSpec, files: MachineFiles, *, rescued: bool) -> Iterator[devices.Disk]:
+    """In the guest's order: the rescue disk where there is one, root, ephemeral, swap, config drive."""
     buses = frozenset(devices.DISK_BUSES)
     bus = devices.chosen(spec.image.properties, "hw_disk_bus", buses, "virtio")
+    if rescued:
+        yield devices.Disk(files.rescue, "qcow2", bus)
     yield devices.Disk(files.root, "qcow2", bus)
     if spec.ephemeral_disk_gib:
         yield devices.Disk(files.ephemeral, "raw", bus)
@@ -155,4 +162,5 @@ def _disks(spec: GuestSpec, files: MachineFiles) -> Iterator[devices.Disk]:
         # virtio CD-ROM does not exist, so it is a read-only disk, which cloud-init finds by its label.
         default = "virtio" if bus == "virtio" else "sata"
         bus = devices.chosen(spec.image.properties, "hw_cdrom_bus", buses, default)
-        yield devices.Disk(files.config_drive, "raw", bus, cdrom=bus != "virtio")
+        drive = files.rescue_config_drive if rescued else files.config_drive
+        yield devices.Disk(drive, "raw", bus, cdrom=bus != "virtio")

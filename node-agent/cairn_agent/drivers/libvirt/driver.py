@@ -12,7 +12,6 @@ from cairn_agent.drivers.api import (
     Inventory,
     MachineState,
     StepReporter,
-    Unsupported,
     WrongPowerState,
 )
 from cairn_agent.drivers.libvirt import anti_spoof, console, domains, power
@@ -23,12 +22,13 @@ from cairn_agent.drivers.libvirt.events import Changes
 from cairn_agent.drivers.libvirt.host import Host, read_host
 from cairn_agent.drivers.libvirt.inventory import Metrics, read_inventory
 from cairn_agent.drivers.libvirt.network import Networks
+from cairn_agent.drivers.libvirt.operations import LibvirtOperations
 from cairn_agent.drivers.libvirt.records import MachineRecord, Records
-from cairn_agent.drivers.libvirt.spawning import Spawn, Workshop
+from cairn_agent.drivers.libvirt.spawning import Spawn
 from cairn_agent.drivers.libvirt.storage import ConfigDriveBuilder, ImageSource, MachineFiles
 from cairn_agent.drivers.libvirt.threads import Workers
+from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
 from cairn_agent.drivers.settings import LibvirtSettings
-from cairn_agent.drivers.unsupported import NoOperations
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState, RebootType
 from cairn_runtime.diagnostics import MachineDiagnostics
@@ -37,7 +37,7 @@ T = TypeVar("T")
 KIB = 1024
 
 
-class LibvirtDriver(NoOperations):
+class LibvirtDriver(LibvirtOperations):
     """Machines on one libvirt connection; usually one node, several on `test:///`."""
 
     name = "libvirt"
@@ -81,10 +81,10 @@ class LibvirtDriver(NoOperations):
 
     async def sweep(self, node: str, keep: Collection[str]) -> None:
         kept = frozenset(keep)
-        records = await self._workers.run(lambda: dict(self._records.all()))
-        await self._workers.run(lambda: self._sweep_files(kept))
-        await self._networks.sweep({n.network for record in records.values() for n in record.networks})
-        await self._images.prune({record.image_sha256 for record in records.values()})
+        records = await self._workers.run(lambda: [record for _, record in self._records.all()])
+        await self._workers.run(lambda: self._sweep_files(node, kept))
+        await self._networks.sweep({n.network for record in records for n in record.networks})
+        await self._images.prune({image for record in records for image in record.images})
 
     # Lifecycle
 
@@ -92,24 +92,15 @@ class LibvirtDriver(NoOperations):
         found = await self._connection.run(lambda c: domains.machine_state(c, node, instance_id))
         if found is not None and found.complete:
             return
-        workshop = Workshop(
-            connection=self._connection,
-            workers=self._workers,
-            host=self._opened(),
-            networks=self._networks,
-            records=self._records,
-            images=self._images,
-            build_config_drive=self._build_config_drive,
-        )
         self._changes.know(instance_id, node)
-        await Spawn(workshop, node, instance_id, spec, self._files(instance_id), report).run()
+        await Spawn(self.workshop(), node, instance_id, spec, report).run()
 
     async def destroy(self, node: str, instance_id: str) -> None:
         await self._connection.run(lambda c: domains.remove(c, node, instance_id))
         record = await self._record(node, instance_id)
         if record is not None:
             await self._networks.unplug(record.networks)
-            await self._workers.run(lambda: self._remove_files(instance_id))
+            await self._workers.run(lambda: self._remove_files(node, instance_id))
         self._changes.forget(instance_id)
 
     async def get(self, node: str, instance_id: str) -> MachineState | None:
@@ -121,23 +112,21 @@ class LibvirtDriver(NoOperations):
 
     async def machines(self, node: str) -> Sequence[MachineState]:
         # Directories first: the other way round, a machine that is finished meanwhile would look incomplete.
-        records = await self._workers.run(lambda: dict(self._records.all()))
+        records = await self._workers.run(lambda: list(self._records.all()))
         states = await self._connection.run(lambda c: domains.machine_states(c, node))
         defined = {state.instance_id for state in states}
         return states + [
             _incomplete(instance_id, record)
-            for instance_id, record in records.items()
+            for instance_id, record in records
             if record.node == node and instance_id not in defined
         ]
 
     # Power
 
     async def power_on(self, node: str, instance_id: str) -> None:
-        # A host that was restarted has lost what it did not keep on disk.
-        record = await self._record(node, instance_id)
-        if record is not None:
-            await self._networks.plug(await self._networks.unplugged(record.networks))
-        await self._change(power.start, node, instance_id)
+        machine = Machine(self.workshop(), node, instance_id)
+        await machine.require()
+        await machine.start()
 
     async def power_off(self, node: str, instance_id: str, graceful_seconds: float) -> None:
         if graceful_seconds > 0:
@@ -158,13 +147,13 @@ class LibvirtDriver(NoOperations):
     # Console
 
     async def console_log(self, node: str, instance_id: str, max_bytes: int) -> bytes:
-        self._must_have(Capability.CONSOLE_LOG)
+        self.must_have(Capability.CONSOLE_LOG)
         await self._connection.run(lambda c: domains.require(c, node, instance_id))
         log = self._files(instance_id).console_log
         return await self._workers.run(lambda: console.read_tail(log, max_bytes))
 
     async def serial_console(self, node: str, instance_id: str) -> str:
-        self._must_have(Capability.SERIAL_CONSOLE)
+        self.must_have(Capability.SERIAL_CONSOLE)
         state = await self._connection.run(
             lambda c: domains.power_state(domains.require(c, node, instance_id))
         )
@@ -185,16 +174,23 @@ class LibvirtDriver(NoOperations):
             raise Unreachable("the libvirt driver is not open")
         return self._host
 
-    def _must_have(self, capability: Capability) -> None:
-        if capability not in self.capabilities:
-            raise Unsupported(f"this libvirt connection has no {capability}")
+    def workshop(self) -> Workshop:
+        return Workshop(
+            connection=self._connection,
+            workers=self._workers,
+            host=self._opened(),
+            networks=self._networks,
+            records=self._records,
+            images=self._images,
+            build_config_drive=self._build_config_drive,
+            settings=self._settings,
+        )
 
     def _files(self, instance_id: str) -> MachineFiles:
         return MachineFiles(self._records.path(instance_id), self._settings.run_directory.absolute())
 
     async def _record(self, node: str, instance_id: str) -> MachineRecord | None:
-        record = await self._workers.run(lambda: self._records.read(instance_id))
-        return record if record is not None and record.node == node else None
+        return await self._workers.run(lambda: self._records.read(node, instance_id))
 
     async def _change(self, change: Callable[[Any, str, str], None], node: str, instance_id: str) -> None:
         await self._connection.run(lambda c: change(c, node, instance_id))
@@ -211,8 +207,8 @@ class LibvirtDriver(NoOperations):
         )
         if domain_owner is not None:
             return domain_owner.node
-        record = await self._workers.run(lambda: self._records.read(instance_id))
-        return None if record is None else record.node
+        records = await self._workers.run(lambda: self._records.of_machine(instance_id))
+        return records[0].node if records else None
 
     async def _learn_nodes(self) -> None:
         for instance_id, node in (await self._connection.run(domains.owners)).items():
@@ -229,14 +225,14 @@ class LibvirtDriver(NoOperations):
             os.chown(run_directory, 0, owner[1])  # guests' processes make their sockets there
             run_directory.chmod(0o770)
 
-    def _remove_files(self, instance_id: str) -> None:
+    def _remove_files(self, node: str, instance_id: str) -> None:
         files = self._files(instance_id)
         files.serial_socket.unlink(missing_ok=True)
         files.vnc_socket.unlink(missing_ok=True)
-        self._records.remove(instance_id)
+        self._records.remove(node, instance_id)
 
-    def _sweep_files(self, keep: frozenset[str]) -> None:
-        self._records.sweep(keep)
+    def _sweep_files(self, node: str, keep: frozenset[str]) -> None:
+        self._records.sweep(node, keep)
         known = keep | set(self._records.instance_ids())
         for socket in self._settings.run_directory.iterdir():
             if socket.suffix in {".serial", ".vnc"} and socket.stem not in known:

@@ -8,7 +8,7 @@ import libvirt
 
 from cairn_agent.drivers.api import DriverError, MachineNotFound, NetworkFailed, NoSpace, Unsupported
 
-_FULL = (
+FULL = (
     "no space left on device",
     "cannot allocate memory",
     "cannot set up guest memory",
@@ -36,7 +36,7 @@ class Unreachable(DriverError):
 def translate(error: libvirt.libvirtError) -> DriverError:
     """The DriverError that says the same."""
     message = error.get_error_message() or str(error)
-    if any(text in message.lower() for text in _FULL):
+    if any(text in message.lower() for text in FULL):
         return NoSpace(message)
     return _BY_CODE.get(error.get_error_code(), DriverError)(message)
 

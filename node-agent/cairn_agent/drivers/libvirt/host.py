@@ -24,9 +24,13 @@ LIFECYCLE = frozenset(
         Capability.CONFIG_DRIVE,
         Capability.IMAGE_QCOW2,
         Capability.IMAGE_RAW,
+        Capability.REBUILD,
+        Capability.RESCUE,
+        Capability.RESIZE,
     }
 )
-CONSOLES = frozenset({Capability.CONSOLE_LOG, Capability.SERIAL_CONSOLE})
+EMULATION = frozenset({Capability.CONSOLE_LOG, Capability.SERIAL_CONSOLE, Capability.SNAPSHOT})
+"""Where guests really run."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Host:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        return LIFECYCLE | CONSOLES if self.emulates else LIFECYCLE
+        return LIFECYCLE | EMULATION if self.emulates else LIFECYCLE
 
 
 def read_host(connection: Any, wanted: VirtType, *, anti_spoof: bool) -> Host:

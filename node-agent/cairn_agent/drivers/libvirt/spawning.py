@@ -12,29 +12,12 @@ from typing import TypeVar
 
 from cairn_agent.drivers.api import DriverError, Step, StepReporter
 from cairn_agent.drivers.libvirt import storage
-from cairn_agent.drivers.libvirt.connection import Connection
-from cairn_agent.drivers.libvirt.domain_xml import domain_xml
-from cairn_agent.drivers.libvirt.host import Host
-from cairn_agent.drivers.libvirt.network import Networks
-from cairn_agent.drivers.libvirt.records import MachineRecord, Records
-from cairn_agent.drivers.libvirt.storage import ConfigDriveBuilder, ImageSource, MachineFiles
-from cairn_agent.drivers.libvirt.threads import Workers
+from cairn_agent.drivers.libvirt.records import MachineRecord
+from cairn_agent.drivers.libvirt.storage import MachineFiles
+from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
 from cairn_crds.guest import GuestSpec
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What machines are made with."""
-
-    connection: Connection
-    workers: Workers
-    host: Host
-    networks: Networks
-    records: Records
-    images: ImageSource
-    build_config_drive: ConfigDriveBuilder
 
 
 @dataclass(frozen=True)
@@ -45,60 +28,73 @@ class Spawn:
     node: str
     instance_id: str
     spec: GuestSpec
-    files: MachineFiles
     report: StepReporter
+
+    @property
+    def files(self) -> MachineFiles:
+        return self.workshop.files(self.instance_id)
 
     async def run(self) -> None:
         """All steps, in order."""
-        for step in (self._image, self._network, self._config_drive, self._disk, self._define):
+        for step in (self.image, self.network, self.config_drive, self.disk, self.define):
             await step()
 
-    async def _image(self) -> None:
+    async def image(self) -> None:
+        """The image in the machine's directory, and the record before it."""
         files, spec = self.files, self.spec
         base = files.base(spec.image.disk_format)
-        if not await self._in_thread(base.exists):
+        if not await self.in_thread(base.exists):
             await self.report(Step.IMAGE)
             cached = await self.workshop.images.fetch(spec.image)
-            await self._record()
-            await self._in_thread(lambda: storage.keep_image(cached, base))
+            await self.record()
+            await self.in_thread(lambda: storage.keep_image(cached, base))
         else:
-            await self._record()
+            await self.record()
 
-    async def _record(self) -> None:
+    async def record(self) -> None:
         """Write down what will be made, before it is; give back what an earlier try had differently."""
         records, networks = self.workshop.records, self.workshop.networks
-        wanted = MachineRecord.of(self.node, self.spec)
-        found = await self._in_thread(lambda: records.read(self.instance_id))
+        found = await self.in_thread(lambda: records.read(self.node, self.instance_id))
+        wanted = MachineRecord.of(self.node, self.spec) if found is None else found.after(self.spec)
         if found == wanted:
             return
         if found is not None:
-            if found.node != self.node:
-                raise DriverError(f"machine {self.instance_id} is on {found.node}, not on {self.node}")
             await networks.unplug(network for network in found.networks if network not in wanted.networks)
-        await self._in_thread(lambda: records.write(self.instance_id, wanted))
+        else:
+            await self.refuse_others()
+        await self.in_thread(lambda: records.write(self.instance_id, wanted))
 
-    async def _network(self) -> None:
+    async def refuse_others(self) -> None:
+        """Raise DriverError where another node has a part in the machine."""
+        others = await self.in_thread(lambda: self.workshop.records.of_machine(self.instance_id))
+        for other in others:
+            raise DriverError(f"machine {self.instance_id} is on {other.node}, not on {self.node}")
+
+    async def network(self) -> None:
+        """Addresses for its interfaces."""
         missing = await self.workshop.networks.unplugged(self.spec.networks)
         if missing:
             await self.report(Step.NETWORK)
             await self.workshop.networks.plug(missing)
 
-    async def _config_drive(self) -> None:
+    async def config_drive(self) -> None:
+        """The config drive, where it is to have one."""
         path = self.files.config_drive
-        if self.spec.config.config_drive and not await self._in_thread(path.exists):
+        if self.spec.config.config_drive and not await self.in_thread(path.exists):
             await self.report(Step.CONFIG_DRIVE)
             build = self.workshop.build_config_drive
-            await self._in_thread(lambda: build(path, self.instance_id, self.spec))
+            await self.in_thread(lambda: build(path, self.instance_id, self.spec))
 
-    async def _disk(self) -> None:
-        if await self._in_thread(lambda: storage.disks_missing(self.files, self.spec)):
+    async def disk(self) -> None:
+        """Its disks."""
+        if await self.in_thread(lambda: storage.disks_missing(self.files, self.spec)):
             await self.report(Step.DISK)
             await storage.make_disks(self.files, self.spec)
 
-    async def _define(self) -> None:
+    async def define(self) -> None:
+        """The domain."""
         await self.report(Step.DEFINE)
-        xml = domain_xml(self.node, self.instance_id, self.spec, self.workshop.host, self.files)
-        await self.workshop.connection.run(lambda c: c.defineXML(xml))
+        await Machine(self.workshop, self.node, self.instance_id).define(self.spec)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T]) -> T:
         return await self.workshop.workers.run(work)

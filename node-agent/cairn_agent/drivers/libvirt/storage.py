@@ -1,4 +1,4 @@
-"""A machine's disks: an overlay on its image, ephemeral and swap disks, the config drive.
+"""A machine's files, and making its disks: an overlay on its image, ephemeral and swap disks.
 
 The image is hard-linked from the cache into the machine's directory, so the cache may drop it at any time.
 Every file is made under another name and renamed, so one that is there is whole.
@@ -7,6 +7,7 @@ Every file is made under another name and renamed, so one that is there is whole
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from cairn_crds.image_source import GuestImage
 GIB = 1024**3
 MIB = 1024**2
 SECTOR = 512
+KEPT = ".resize"
 
 
 class ImageSource(Protocol):
@@ -70,6 +72,32 @@ class MachineFiles:
         return self.directory / "disk.config"
 
     @property
+    def rescue(self) -> Path:
+        """The disk that a rescued machine boots from."""
+        return self.directory / "disk.rescue"
+
+    def rescue_base(self, disk_format: str) -> Path:
+        """Its image."""
+        return self.directory / f"base.rescue.{disk_format}"
+
+    @property
+    def rescue_config_drive(self) -> Path:
+        return self.directory / "disk.config.rescue"
+
+    def kept(self, name: str) -> Path:
+        """What a resize keeps of the disk of that name."""
+        return self.directory / f"{name}{KEPT}"
+
+    def snapshot(self, operation_id: str) -> Path:
+        """The image that a snapshot makes."""
+        return self.directory / f"snapshot.{operation_id}.qcow2"
+
+    @property
+    def disks(self) -> tuple[Path, ...]:
+        """What may be there of the machine's own disks, config drive included."""
+        return (self.root, self.ephemeral, self.swap, self.config_drive)
+
+    @property
     def console_log(self) -> Path:
         return self.directory / "console.log"
 
@@ -106,13 +134,36 @@ def keep_image(cached: Path, base: Path) -> None:
         scratch.replace(base)
 
 
+def disk_size(base: Path) -> int:
+    """Of a disk on that image, in whole sectors, in bytes; blocking."""
+    return -(-virtual_size(base) // SECTOR) * SECTOR
+
+
+def wanted_size(spec: GuestSpec, base: Path) -> int:
+    """Of the root disk on its image, in bytes. Raises DiskTooSmall where the image does not fit; blocking."""
+    image_size = disk_size(base)
+    size = spec.root_disk_gib * GIB or image_size
+    if size < image_size:
+        raise DiskTooSmall(
+            f"the flavor's root disk has {spec.root_disk_gib} GiB, but image {spec.image.name} needs "
+            f"{-(-image_size // GIB)} GiB; choose a larger flavor"
+        )
+    return size
+
+
 async def make_disks(files: MachineFiles, spec: GuestSpec) -> None:
     """Make the disks that are missing.
 
     Raises DiskTooSmall where the image does not fit, NoSpace where the host is full.
     """
     if not files.root.exists():
-        await _make_root(files, spec)
+        base = files.base(spec.image.disk_format)
+        await make_overlay(files.root, base, wanted_size(spec, base))
+    await make_other_disks(files, spec)
+
+
+async def make_other_disks(files: MachineFiles, spec: GuestSpec) -> None:
+    """Make the ephemeral and swap disks that are missing. Raises NoSpace."""
     if spec.ephemeral_disk_gib and not files.ephemeral.exists():
         size = spec.ephemeral_disk_gib * GIB
         await _make_formatted(files.ephemeral, size, "mkfs.ext4", "-q", "-F", "-L", "ephemeral0")
@@ -120,20 +171,12 @@ async def make_disks(files: MachineFiles, spec: GuestSpec) -> None:
         await _make_formatted(files.swap, spec.swap_mib * MIB, "mkswap", "-L", "swap0")
 
 
-async def _make_root(files: MachineFiles, spec: GuestSpec) -> None:
-    image = spec.image
-    base = files.base(image.disk_format)
-    image_size = -(-virtual_size(base) // SECTOR) * SECTOR
-    size = spec.root_disk_gib * GIB or image_size
-    if size < image_size:
-        raise DiskTooSmall(
-            f"the flavor's root disk has {spec.root_disk_gib} GiB, but image {image.name} needs "
-            f"{-(-image_size // GIB)} GiB; choose a larger flavor"
-        )
-    scratch = files.root.with_name(f"{files.root.name}.new")
-    overlay = ("-f", "qcow2", "-F", image.disk_format, "-b", base.name)
-    await _checked("qemu-img", "create", "-q", *overlay, str(scratch), str(size))
-    _publish(scratch, files.root)
+async def make_overlay(path: Path, base: Path, size: int) -> None:
+    """A qcow2 disk of `size` bytes on an image beside it, whose suffix is its format."""
+    scratch = path.with_name(f"{path.name}.new")
+    overlay = ("-f", "qcow2", "-F", base.suffix[1:], "-b", base.name)
+    await checked("qemu-img", "create", "-q", *overlay, str(scratch), str(size))
+    publish(scratch, path)
 
 
 async def _make_formatted(path: Path, size: int, *formatter: str) -> None:
@@ -141,21 +184,30 @@ async def _make_formatted(path: Path, size: int, *formatter: str) -> None:
     scratch.unlink(missing_ok=True)
     scratch.touch(mode=0o600)
     os.truncate(scratch, size)
-    await _checked(*formatter, str(scratch))
-    _publish(scratch, path)
+    await checked(*formatter, str(scratch))
+    publish(scratch, path)
 
 
-def _publish(scratch: Path, path: Path) -> None:
+async def virtual_disk_size(path: Path, disk_format: str) -> int:
+    """Of a disk that there is, running or not, in bytes."""
+    info = await checked("qemu-img", "info", "--output=json", "-U", "-f", disk_format, str(path))
+    return int(json.loads(info)["virtual-size"])
+
+
+def publish(scratch: Path, path: Path) -> None:
+    """Give a file that is whole its own name."""
     scratch.chmod(0o600)
     scratch.replace(path)
 
 
-async def _checked(*command: str) -> None:
-    code, _, err = await run_program(*command)
+async def checked(*command: str) -> bytes:
+    """The output of a program. Raises NoSpace where it says that the host is full, else DriverError."""
+    code, out, err = await run_program(*command)
     if code:
         message = _last_line(err)
         kind = NoSpace if "no space left" in message.lower() else DriverError
         raise kind(f"{command[0]} failed: {message}")
+    return out
 
 
 def _last_line(output: bytes) -> str:

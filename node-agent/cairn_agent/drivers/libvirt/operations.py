@@ -1,0 +1,50 @@
+"""Half of the libvirt driver: the protocols of `drivers/api_operations.py`, each call in its own module."""
+
+from __future__ import annotations
+
+from cairn_agent.drivers.api import Capability, StepReporter, Unsupported
+from cairn_agent.drivers.api_operations import MachineImage, MachineOperation
+from cairn_agent.drivers.libvirt import rebuilding, rescuing, resizing, snapshots
+from cairn_agent.drivers.libvirt.workshop import Workshop
+from cairn_agent.drivers.unsupported import NoOperations
+from cairn_crds.image_source import GuestImage
+
+
+class LibvirtOperations(NoOperations):
+    """What is done to machines that there are."""
+
+    capabilities: frozenset[Capability]
+
+    def workshop(self) -> Workshop:
+        """What machines are changed with. Raises Unreachable before the driver is open."""
+        raise NotImplementedError
+
+    def must_have(self, capability: Capability) -> None:
+        """Raise Unsupported where this connection lacks it."""
+        if capability not in self.capabilities:
+            raise Unsupported(f"this libvirt connection has no {capability}")
+
+    async def rebuild(self, operation: MachineOperation, report: StepReporter) -> None:
+        await rebuilding.rebuild(self.workshop(), operation, report)
+
+    async def rescue(self, operation: MachineOperation, image: GuestImage) -> None:
+        await rescuing.rescue(self.workshop(), operation, image)
+
+    async def unrescue(self, operation: MachineOperation) -> None:
+        await rescuing.unrescue(self.workshop(), operation)
+
+    async def resize(self, operation: MachineOperation) -> None:
+        await resizing.resize(self.workshop(), operation)
+
+    async def confirm_resize(self, operation: MachineOperation) -> None:
+        await resizing.confirm_resize(self.workshop(), operation)
+
+    async def revert_resize(self, operation: MachineOperation) -> None:
+        await resizing.revert_resize(self.workshop(), operation)
+
+    async def snapshot(self, operation: MachineOperation) -> MachineImage:
+        self.must_have(Capability.SNAPSHOT)
+        return await snapshots.snapshot(self.workshop(), operation)
+
+    async def drop_snapshot(self, operation: MachineOperation) -> None:
+        await snapshots.drop_snapshot(self.workshop(), operation)
