@@ -70,7 +70,12 @@ _LIVE = (
 _LIVE_AFTER = _LIVE.where(instances.c.id > bindparam("after"))
 _KEYS = (
     sa.select(
-        instances.c.id, instances.c.namespace, instances.c.name, instances.c.host, instances.c.task_state
+        instances.c.id,
+        instances.c.namespace,
+        instances.c.name,
+        instances.c.host,
+        instances.c.task_state,
+        instances.c.version,
     )
     .where(live())
     .order_by(instances.c.deleted, instances.c.id)
@@ -166,6 +171,7 @@ async def list_keys(db: Database, after_id: str | None = None, limit: int = 1000
                 row.name,
                 row.host,
                 TaskState(row.task_state) if row.task_state else None,
+                row.version,
             )
             for row in conn.execute(statement, parameters)
         ]

@@ -105,6 +105,7 @@ class InstanceKey:
     name: str
     host: str | None
     task_state: TaskState | None
+    version: int
 
 
 @dataclass(frozen=True, kw_only=True)

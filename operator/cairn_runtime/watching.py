@@ -82,12 +82,16 @@ class Watches:
     def _register(self, store: Store[Any]) -> None:
         @kopf.on.event(GROUP, VERSION, store.kind.kind_info.plural, registry=self._registry)
         async def _take_in(event: Any, **_: Any) -> None:
-            if event["type"] == "DELETED":
-                store.remove(dict(event["object"]))
-            else:
-                store.put(dict(event["object"]))
-            if event["type"] is None:
-                self._listed.set()
+            self.take_in(store, event["type"], dict(event["object"]))
+
+    def take_in(self, store: Store[Any], event_type: str | None, body: dict[str, Any]) -> None:
+        """One event of a watch; its type is None for what kopf has listed."""
+        if event_type == "DELETED":
+            store.remove(body)
+        else:
+            store.put(body)
+        if event_type is None:
+            self._listed.set()
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         return await self._kubernetes.login()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import structlog
 
 from cairn_database import ConcurrentUpdate, DatabaseError, InstanceNotFound
@@ -24,6 +26,8 @@ class Reconciler:
     def __init__(self, env: Environment, membership: Membership) -> None:
         self._env = env
         self._membership = membership
+        self._seen: dict[Key, int] = {}
+        """The version that an instance's row had at the end of its last run."""
         self.queue: WorkQueue[Key] = WorkQueue(
             "instances",
             self.reconcile,
@@ -46,6 +50,15 @@ class Reconciler:
         for key in list(self._env.blocked):
             self.wake(key)
 
+    def has_seen(self, key: Key, version: int) -> bool:
+        """Whether a run has met that version of the row: if not, somebody changed it and could not say so."""
+        return self._seen.get(key) == version
+
+    def forget(self, live: Collection[Key]) -> None:
+        """Keep nothing of instances that are not among `live`."""
+        for key in self._seen.keys() - live:
+            del self._seen[key]
+
     async def reconcile(self, key: Key) -> float | None:
         """One run of the phases; returns when to look again."""
         if not self._membership.owns(shard_key(key)):
@@ -61,13 +74,21 @@ class Reconciler:
     async def _run(self, key: Key) -> float | None:
         scope = Scope(env=self._env, key=key, instance=self._env.instances.get(*key))
         with log_context(namespace=key[0], name=key[1]):
-            for phase in PHASES:
-                record = scope.record
-                ids = {"instance_id": record.id, "request_id": record.request_id} if record else {}
-                with log_context(**ids, phase=phase.__name__):
-                    if not await phase(scope):
-                        break
+            try:
+                await self._run_phases(scope)
+            finally:
+                if scope.record is not None:
+                    self._seen[key] = scope.record.version
         return scope.look_again
+
+    @staticmethod
+    async def _run_phases(scope: Scope) -> None:
+        for phase in PHASES:
+            record = scope.record
+            ids = {"instance_id": record.id, "request_id": record.request_id} if record else {}
+            with log_context(**ids, phase=phase.__name__):
+                if not await phase(scope):
+                    return
 
 
 def shard_key(key: Key) -> str:

@@ -115,11 +115,13 @@ class Sweep:
                     and row.task_state not in (TaskState.SCHEDULING, TaskState.NETWORKING)
                     and (node_namespace(row.host), row.id) not in self._env.guests
                 )
-                if row.task_state is not None or missing_guest or key not in self._env.instances:
+                changed = row.task_state is not None or not self._reconciler.has_seen(key, row.version)
+                if changed or missing_guest or key not in self._env.instances:
                     self._reconciler.wake(key)
             if len(page) < PAGE:
                 break
             after = page[-1].id
+        self._reconciler.forget(live)
         for key in self._env.instances:
             if key not in live and key not in self._env.blocked:
                 self._reconciler.wake(key)

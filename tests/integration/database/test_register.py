@@ -240,7 +240,7 @@ async def test_a_hosts_instances_are_listed_while_they_live(db: Database) -> Non
     two = await active(db, "host-1", name="two")
     assert await instances.list_by_host(db, "host-0") == [one]
     keys = await instances.list_keys(db)
-    assert {key.id for key in keys} == {one.id, two.id}
+    assert {(key.id, key.version) for key in keys} == {(one.id, one.version), (two.id, two.version)}
     assert await instances.list_keys(db, after_id=max(one.id, two.id)) == []
     await delete(db, one)
     assert await instances.list_by_host(db, "host-0") == []

@@ -1,0 +1,146 @@
+"""A random run: operations and mishaps drawn from a seed; the promises are looked at whenever it is quiet."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from faults.checker import Broken, Watcher, findings
+from faults.operations import OPERATIONS, Play, perform
+from faults.world.mishaps import CALM, Weather
+from faults.world.world import Shape, World, run
+
+PAUSE = 0.12
+"""Seconds between two operations, on average."""
+QUIET_SECONDS = (3.0, 3.0, 6.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0)
+"""When to look whether all is well after the last operation: after each of these, until it is."""
+WEATHERS = (
+    CALM,
+    Weather(refused=0.002, lost=0.002, slow=0.002, late=0.01, doubled=0.01),
+    Weather(refused=0.01, lost=0.01, slow=0.005, late=0.05, doubled=0.03, dropped=0.01),
+    Weather(crash=0.003, pause=0.0005, late=0.02, dropped=0.005),
+    Weather(
+        crash=0.006, refused=0.02, lost=0.02, slow=0.01, pause=0.001, late=0.1, doubled=0.05, dropped=0.03
+    ),
+)
+EPISODE = (40, 200)
+"""Operations between two times of quiet."""
+
+
+@dataclass
+class Report:
+    """What a run came to."""
+
+    seed: int
+    operations: int = 0
+    mishaps: Counter[str] = field(default_factory=Counter)
+    performed: Counter[str] = field(default_factory=Counter)
+    settled: list[float] = field(default_factory=list)
+    """Seconds of the world until all was well, of each quiet time."""
+    broken: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    digest: str = ""
+    seconds: float = 0.0
+    world_seconds: float = 0.0
+
+    @property
+    def faults(self) -> int:
+        """How many things went wrong, in all."""
+        return sum(self.mishaps.values())
+
+
+def play(
+    seed: int,
+    operations: int,
+    *,
+    shape: Shape | None = None,
+    echo: Callable[[str], None] | None = None,
+    only: set[str] | None = None,
+) -> Report:
+    """Play one seed. `echo` takes every line of the trace; `only` these operations."""
+    report = Report(seed)
+    started = time.perf_counter()
+
+    async def act(world: World) -> None:
+        world.trace.echo = echo
+        watcher = Watcher(world)
+        begun = world.loop.now
+        try:
+            await _play(world, watcher, report, operations, only)
+        except Broken as broken:
+            report.broken = str(broken).splitlines()
+        report.mishaps = world.faults.counts
+        report.trace = list(world.trace.lines)
+        report.digest = world.trace.digest
+        report.world_seconds = world.loop.now - begun
+
+    run(seed, act, shape)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+async def _play(
+    world: World, watcher: Watcher, report: Report, operations: int, only: set[str] | None
+) -> None:
+    rng = random.Random(f"play {report.seed}")
+    actors = Play(world, rng)
+    table = {name: item for name, item in OPERATIONS.items() if only is None or name in only}
+    names, weights = list(table), [item.weight for item in table.values()]
+    while report.operations < operations:
+        world.set_weather(rng.choice(WEATHERS))
+        for _ in range(min(rng.randint(*EPISODE), operations - report.operations)):
+            name = rng.choices(names, weights)[0]
+            done = await perform(actors, table[name])
+            if done is not None:
+                world.trace.add(f"-- {done}")
+                report.performed[name] += 1
+            report.operations += 1
+            await asyncio.sleep(rng.expovariate(1 / PAUSE))
+            if watcher.broken:
+                raise Broken("\n".join(watcher.broken))
+        report.settled.append(await settle(world, watcher))
+        _untouched(world, actors)
+        actors.touched.clear()
+
+
+async def settle(world: World, watcher: Watcher) -> float:
+    """Let all go quiet; the seconds it took. Raises Broken where something stays wrong."""
+    world.heal()
+    world.trace.add("-- quiet")
+    begun = world.loop.now
+    found: list[str] = []
+    for seconds in QUIET_SECONDS:
+        await asyncio.sleep(seconds)
+        found = [*watcher.broken, *await findings(world)]
+        if watcher.broken or not found:
+            break
+    if found:
+        raise Broken("\n".join(found))
+    world.trace.add("-- all is well")
+    return world.loop.now - begun
+
+
+def _machines(world: World) -> dict[tuple[str, str], tuple[int, str]]:
+    return {
+        (name, machine.instance_id): (machine.boots, machine.power_state)
+        for name, host in world.hosts.items()
+        for machine in host.machines()
+    }
+
+
+def _untouched(world: World, actors: Play) -> None:
+    """Promise 7, for what nobody asked anything of while the processes fell and rose."""
+    now = _machines(world)
+    known = actors.seen
+    found = [
+        f"7: machine {key[1]} on {key[0]} was {known[key]}, is {now.get(key)}, and nobody had asked for it"
+        for key in known
+        if key[1] not in actors.touched and known[key] != now.get(key)
+    ]
+    actors.seen = now
+    if found:
+        raise Broken("\n".join(found))
