@@ -1,7 +1,7 @@
 """What people and machines do to the cloud, at random.
 
 To add an operation, write a function and a line in `OPERATIONS`. A function takes the play and does one
-thing; it returns what it did, or None where there was nothing to do it to. It may touch an instance only after
+thing; it returns what it did, or None where there was nothing to do it to. It touches an instance only after
 `play.touched` says so: of all others the checker wants to see that nothing happened to their machines.
 """
 

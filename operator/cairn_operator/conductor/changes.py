@@ -51,8 +51,10 @@ async def apply_edits(scope: Scope) -> bool:
     if instance is None or record is None or scope.is_deleting:
         return True
     if record.vm_state is VmState.ERROR and record.host is None:
-        return await _try_again(scope, instance, record)
-    _refuse_frozen(scope, instance, record)
+        await _try_again(scope, instance, record)
+        record = scope.record or record
+    else:
+        _refuse_frozen(scope, instance, record)
     if record.task_state is not None:
         return True
     if instance.metadata.generation > record.request.get("generation", 0):
@@ -161,7 +163,8 @@ async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> N
     wanted = instance.spec.reboot
     if wanted.generation <= record.reboot_generation:
         return
-    task = reboot_task(record.vm_state, wanted.type)
+    nowhere = record.vm_state is VmState.ERROR and record.host is None
+    task = None if nowhere else reboot_task(record.vm_state, wanted.type)
     if task is None:
         scope.refusal = scope.refusal or Refusal(
             "RebootRefused",
@@ -208,16 +211,16 @@ async def group_id(scope: Scope, resolved: ResolvedRequest) -> str | None:
     return group.id
 
 
-async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -> bool:
+async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
     """In error before any machine was made: mended input, or new hosts, start it anew."""
     try:
         resolved = resolve(instance, scope.env.catalog)
     except Refusal as refusal:
         scope.refusal = refusal
         scope.env.blocked.add(scope.key)
-        return True
+        return
     if resolved.builds_the_same(record) and not _has_more_room(scope, record):
-        return True
+        return
     try:
         scope.record = await failures.retry(
             scope.env.db,
@@ -234,7 +237,6 @@ async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -
         )
     except (QuotaExceeded, ServerGroupNotFound) as error:
         scope.refusal = Refusal(type(error).__name__, str(error))
-        return True
+        return
     scope.env.blocked.discard(scope.key)
     scope.env.events.normal(instance, "Retrying", "The cause of the failure has changed: building again.")
-    return True

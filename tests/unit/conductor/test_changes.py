@@ -20,6 +20,7 @@ from cairn_database import (
     InstanceRecord,
     TaskState,
     VmState,
+    failures,
     history,
     instances,
     migrations,
@@ -28,6 +29,7 @@ from cairn_database import (
 )
 from cairn_database.asking import change_labels
 from cairn_database.records import NewInstance
+from cairn_operator.catalog import Catalog
 from cairn_operator.conductor.changes import apply_edits, shorten, with_power
 from cairn_operator.conductor.scope import Scope
 from cairn_runtime.kubernetes import Conflict
@@ -110,7 +112,9 @@ async def edited(
     """The scope after the edit `spec` (with `generation`) was looked at."""
     generation = spec.pop("generation")
     kubernetes = FakeKubernetes(after_patch)
-    env = SimpleNamespace(db=db, kubernetes=kubernetes, instances=Store(Instance))
+    env = SimpleNamespace(
+        db=db, kubernetes=kubernetes, instances=Store(Instance), catalog=Catalog(), blocked=set()
+    )
     found = instance(spec={**SPEC, **spec}, metadata={"generation": generation})
     scope = Scope(env=cast(Any, env), key=("acme", "web"), instance=found, record=row)
     assert await apply_edits(scope)
@@ -304,3 +308,23 @@ async def test_a_reboot_that_has_to_wait_stays_asked_for(db: Database) -> None:
     scope, kubernetes = await edited(db, off, generation=5, powerState="Stopped", reboot=reboot)
     assert scope.refusal is not None
     assert kubernetes.patches == []
+
+
+async def test_what_describes_an_instance_in_error_is_followed_too(db: Database) -> None:
+    row = await active(db)
+    failed = await failures.fail(db, row.id, row.version, code=500, message="no host", keep_host=False)
+    scope, _kubernetes = await edited(db, failed, generation=2, tags=["a"], powerState="Stopped")
+    after = of(scope)
+    assert (after.vm_state, after.task_state) == (VmState.ERROR, None)
+    assert (after.spec["tags"], after.spec["powerState"]) == (["a"], "Stopped")
+    renamed = await change_labels(db, row.id, lambda _row: ({"displayName": "new"}, {}))
+    _scope, kubernetes = await edited(db, renamed, generation=2, tags=["a"], powerState="Stopped")
+    assert [patch["spec"] for patch in kubernetes.patches] == [{"displayName": "new"}]
+
+
+async def test_an_instance_without_a_machine_is_not_rebooted(db: Database) -> None:
+    row = await active(db)
+    failed = await failures.fail(db, row.id, row.version, code=500, message="no host", keep_host=False)
+    scope, _kubernetes = await edited(db, failed, generation=2, reboot={"generation": 1, "type": "Hard"})
+    assert of(scope).task_state is None
+    assert scope.refusal is not None
