@@ -30,6 +30,7 @@ from cairn_agent.converge import (
 )
 from cairn_agent.drivers.api import DriverError, MachineState, Step
 from cairn_agent.drivers.driver import Driver
+from cairn_agent.let_go import LetGo
 from cairn_agent.metrics import DRIVER_FAILURES, timed, timed_steps
 from cairn_agent.settings import AgentSettings
 from cairn_crds import Guest, GuestStatus
@@ -56,6 +57,7 @@ class GuestReconciler:
         self._guests = guests
         self._let_go: dict[Key, str] = {}
         """The uids of Guests that have been deleted and are still seen."""
+        self._fences = {node: LetGo(node, settings.state_directory) for node in settings.nodes}
         self._boot_id = hashlib.sha256(settings.boot_id_file.read_bytes()).hexdigest()[:16]
         self.queue: WorkQueue[Key] = WorkQueue(
             "guests",
@@ -85,6 +87,9 @@ class GuestReconciler:
     async def _converge(self, guest: Guest, node: str) -> None:
         instance_id = guest.instance_id
         machine = await self._driver.get(node, instance_id)
+        if machine is None and self._is_late(guest, node):
+            log.error("guest.late", epoch=guest.spec.fencing_epoch)
+            return
         match decide(guest, machine, self._boot_id if self._settings.resume_guests else None):
             case Remove():
                 await self._remove(guest, node)
@@ -102,6 +107,10 @@ class GuestReconciler:
             case Report():
                 await self._report_machine(guest, machine)
 
+    def _is_late(self, guest: Guest, node: str) -> bool:
+        """Whether it orders a machine that this host has been told to let go of since."""
+        return not guest.spec.absent and self._fences[node].has(guest.instance_id, guest.spec.fencing_epoch)
+
     async def _remove(self, guest: Guest, node: str) -> None:
         metadata = guest.metadata
         key = (metadata.namespace or "", metadata.name)
@@ -109,6 +118,7 @@ class GuestReconciler:
             return  # the hypervisor's own event of the removal, before the API server's
         with timed("destroy"):
             await self._driver.destroy(node, guest.instance_id)
+        await asyncio.to_thread(self._fences[node].add, guest.instance_id, guest.spec.fencing_epoch)
         log.info("guest.removed")
         try:
             await self._kubernetes.delete(Guest, metadata.name, metadata.namespace, uid=metadata.uid)

@@ -33,6 +33,8 @@ class AgentSettings(Section):
     """Start the guests that ran when the host went down (Nova: `resume_guests_state_on_host_boot`)."""
     boot_id_file: Path = Path("/proc/sys/kernel/random/boot_id")
     """Its content changes with every boot of what the guests run in."""
+    state_directory: Path | None = None
+    """Where the agent remembers what the host has let go of, over restarts; in memory only when left out."""
     patience_seconds: Annotated[float, Field(ge=0)] = 1.0
     """A spawn that takes longer than this reports its steps."""
     endpoint_host: str = "0.0.0.0"  # noqa: S104 - other hosts ask it; it has TLS and a token

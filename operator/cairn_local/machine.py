@@ -140,6 +140,7 @@ class Machine:
             [NODE],
             agent__driver="libvirt",
             agent__boot_id_file=home.room / "room.json",
+            agent__state_directory=home.instances.parent / "agent",
             libvirt__uri=self._room.uri,
             libvirt__instances_directory=home.instances,
             libvirt__images_directory=home.images,

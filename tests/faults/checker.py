@@ -176,5 +176,11 @@ def _stray_machines(world: World, live: dict[str, InstanceRecord]) -> Iterator[s
 
 
 def _lost(world: World) -> Iterator[str]:
+    running = {process.name for process in world.alive()}
+    yield from (f"7: {name} does not run" for name in world.names if name not in running)
+    for body in world.server.bodies("computenodes"):
+        up = [item["status"] for item in body["status"].get("conditions", []) if item["type"] == "Up"]
+        if up != ["True"]:
+            yield f"6: host {body['metadata']['name']} is not up"
     yield from (f"7: unexpected error: {error}" for error in world.loop.errors)
     yield from (f"7: unexpected error: {error}" for error in world.errors)

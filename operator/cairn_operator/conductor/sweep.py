@@ -1,7 +1,7 @@
 """What no event tells: claims made in SQL, resources that are missing, machines that nobody claims.
 
-Nothing here changes anything by itself (machines of deleted instances aside, which get a Guest that
-removes them): it only wakes the reconciler for what does not agree.
+Nothing here changes anything by itself (machines and Guests of deleted instances aside, which get a Guest
+that removes them): it only wakes the reconciler for what does not agree.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
 from cairn_crds import Guest
 from cairn_crds.guest import node_namespace
-from cairn_database import DatabaseError, TaskState, history, instances
+from cairn_database import DatabaseError, InstanceRecord, TaskState, history, instances
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.guest_spec import build_guest
 from cairn_operator.conductor.nodes import NodeWatchdog
@@ -22,7 +23,7 @@ from cairn_operator.conductor.reconciler import Reconciler, shard_key
 from cairn_operator.conductor.scope import Environment
 from cairn_operator.conductor.shards import Membership
 from cairn_operator.mirrors.controller import MirrorController
-from cairn_runtime.kubernetes import AlreadyExists, KubernetesError
+from cairn_runtime.kubernetes import AlreadyExists, Conflict, KubernetesError, NotFound
 
 log = structlog.get_logger()
 PAGE = 1000
@@ -104,12 +105,14 @@ class Sweep:
     async def sweep(self) -> None:
         """One comparison of everything that is this replica's."""
         live: set[tuple[str, str]] = set()
+        hosts: dict[str, str | None] = {}
         after: str | None = None
         while True:
             page = await instances.list_keys(self._env.db, after_id=after, limit=PAGE)
             for row in page:
                 key = (row.namespace, row.name)
                 live.add(key)
+                hosts[row.id] = row.host
                 missing_guest = (
                     row.host is not None
                     and row.task_state not in (TaskState.SCHEDULING, TaskState.NETWORKING)
@@ -127,6 +130,7 @@ class Sweep:
                 self._reconciler.wake(key)
         await self._watchdog.look(lambda name: self._membership.owns(shard_key(("", name))))
         await self._remove_strays()
+        await self._remove_late_guests(hosts)
         await self._count()
 
     async def _remove_strays(self) -> None:
@@ -156,9 +160,48 @@ class Sweep:
         metrics.REPAIRS.labels("stray-machine").inc()
         log.warning("machine.stray", node=node, instance_id=instance_id)
 
+    async def _remove_late_guests(self, hosts: dict[str, str | None]) -> None:
+        """Guests that came after their time: somebody was held up between deciding and making them."""
+        suspects = [
+            (key, body)
+            for key, body in self._env.guests.bodies()
+            if not body["spec"].get("absent")
+            and (hosts.get(key[1]) is None or node_namespace(hosts[key[1]] or "") != key[0])
+            and self._membership.owns(shard_key(("", key[1])))
+        ]
+        rows = await instances.get_many(self._env.db, [key[1] for key, _body in suspects]) if suspects else {}
+        for key, body in suspects:
+            record = rows.get(key[1])
+            if record is not None and _is_late(record, key[0], body["spec"].get("fencingEpoch", 0)):
+                await self._remove_late(key, body)
+
+    async def _remove_late(self, key: tuple[str, str], body: dict[str, Any]) -> None:
+        patch = {
+            "metadata": {"resourceVersion": body["metadata"]["resourceVersion"]},
+            "spec": {"absent": True},
+        }
+        try:
+            self._env.guests.put(await self._env.kubernetes.patch(Guest, key[1], key[0], patch))
+        except (NotFound, Conflict):
+            return
+        metrics.REPAIRS.labels("late-guest").inc()
+        log.warning("guest.late", namespace=key[0], instance_id=key[1])
+
     async def _count(self) -> None:
         counts = await instances.count_by_state(self._env.db)
         metrics.INSTANCES.clear()
         for (vm_state, task_state), number in counts.items():
             metrics.INSTANCES.labels(vm_state, task_state or "").set(number)
         metrics.OWNED.set(len(self._membership.members))
+
+
+STANDING = (None, TaskState.SCHEDULING, TaskState.NETWORKING, TaskState.SPAWNING)
+"""Tasks in which an instance has one host only."""
+
+
+def _is_late(record: InstanceRecord, namespace: str, epoch: int) -> bool:
+    """Whether the Guest of that epoch is one that its instance has left behind."""
+    if record.is_deleted:
+        return True
+    moved = record.host is not None and node_namespace(record.host) != namespace
+    return moved and epoch < record.fencing_epoch and record.task_state in STANDING

@@ -55,7 +55,8 @@ class Connection:
                 return ApiServerUnavailable(429, "TooManyRequests", "please try again later", 1.0)
             return _no_answer(method, path)
 
-        note = f"{address.namespace}/{address.name}" if address else ""
+        name = address.name or (body["metadata"]["name"] if method == "POST" else "") if address else ""
+        note = f"{address.namespace}/{name}" if address else ""
         return await self.gates.cross(f"kubernetes.{method}.{kind}", act, error, REQUEST_SECONDS, note)
 
     def _cached(self, path: str) -> Body:

@@ -39,7 +39,11 @@ def of_process(name: str, hosts: Mapping[str, Host]) -> tuple[ModuleType, Any]:
         return cairn_operator.scheduler.app, SchedulerProcessSettings(scheduler=scheduler)
     node = name.removeprefix("agent-")
     agent = AgentSettings(
-        driver="fake", nodes=[node], graceful_seconds=2.0, boot_id_file=hosts[node].boot_id_file
+        driver="fake",
+        nodes=[node],
+        graceful_seconds=2.0,
+        boot_id_file=hosts[node].boot_id_file,
+        state_directory=hosts[node].boot_id_file.parent,
     )
     return cairn_agent.app, AgentProcessSettings(agent=agent)
 

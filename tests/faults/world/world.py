@@ -25,14 +25,17 @@ import structlog
 import cairn_agent.app
 import cairn_operator.conductor.app
 import cairn_operator.scheduler.app
+from cairn_agent.drivers.api import DriverError
 from cairn_agent.drivers.settings import FakeCapacity
 from cairn_crds import API_VERSION, Instance, Resource
-from cairn_database import Database
+from cairn_database import Database, DatabaseError
 from cairn_runtime.health import Health
+from cairn_runtime.kubernetes import KubernetesError
 from faults.world import settings
 from faults.world.api import ApiServer
 from faults.world.client import Connection, MemoryKubernetes, MemoryWatches
 from faults.world.clock import BEGINNING, Clock, installed
+from faults.world.endpoint import NoEndpoint
 from faults.world.hypervisor import Host, HostDriver
 from faults.world.loop import OWNER, VirtualLoop
 from faults.world.mishaps import CALM, Faults, Gates, Weather
@@ -44,6 +47,8 @@ Body = dict[str, Any]
 APPS = (cairn_operator.conductor.app, cairn_operator.scheduler.app, cairn_agent.app)
 PROJECT = "red"
 LONGEST_RESTART = 4.0
+OUTSIDE = (KubernetesError, DatabaseError, DriverError)
+"""What a process may end with: what it stands on was not there."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ class World:
                 if process.is_dead:
                     return
                 self.trace.add(f"ended: {type(error).__name__}: {error}")
+                if not isinstance(error, OUTSIDE):
+                    self.errors.append(f"{process} ended: {type(error).__name__}: {error}")
             self.loop.call_soon(self._bury, process, context=self._outside)
 
         process.context.run(self.loop.create_task, live())
@@ -332,6 +339,7 @@ def _wired(world: World) -> Iterator[None]:
                 ("Database", world.new_database),
                 ("Watches", world.new_watches),
                 ("load_driver", world.new_driver),
+                ("Endpoint", NoEndpoint),
             ):
                 if hasattr(app, name):
                     stack.enter_context(patch.object(app, name, stand_in))
