@@ -12,6 +12,7 @@ from cairn_agent.endpoint.service import Endpoint
 from cairn_agent.heartbeat import Heartbeat
 from cairn_agent.reconciler import GuestReconciler
 from cairn_agent.settings import AgentProcessSettings
+from cairn_agent.transfers import HttpTransfers
 from cairn_crds import Guest
 from cairn_crds.guest import node_namespace
 from cairn_runtime.health import Health
@@ -49,7 +50,8 @@ class Agent:
         driver_settings = settings.fake if own.driver == "fake" else settings.libvirt
         self.driver = load_driver(own.driver, driver_settings)
         self._guests = Store(Guest)
-        self._reconciler = GuestReconciler(own, self._kubernetes, self.driver, self._guests)
+        self._transfers = HttpTransfers()
+        self._reconciler = GuestReconciler(own, self._kubernetes, self.driver, self._guests, self._transfers)
         self._heartbeat = Heartbeat(own, self._kubernetes, self.driver, self._guests, self._reconciler.queue)
         self._watches = Watches(
             self._kubernetes, [self._guests], namespaces=[node_namespace(node) for node in own.nodes]
@@ -89,6 +91,7 @@ class Agent:
             await self._endpoint.stop()
             await self._watches.stop()
             await self._reconciler.queue.stop(grace=30.0)
+        await self._transfers.close()
         await self.driver.close()
         await self._kubernetes.close()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cairn_agent.drivers.api import MachineState
 from cairn_crds import Guest
 from cairn_crds.guest import GuestPhase
+from cairn_crds.guest_operation import OperationKind, OperationPhase
 from cairn_crds.instance import DesiredPower, PowerState
 
 
@@ -20,6 +21,12 @@ class Call(enum.StrEnum):
     SUSPEND = "suspend"
 
 
+_WITHOUT_MACHINE = (
+    OperationKind.FETCH_DISKS,
+    OperationKind.PREPARE_INCOMING,
+    OperationKind.LIVE_MIGRATE,
+)
+"""Operations for which there need not be a whole machine here: it is to come, or may have left already."""
 _OFF = (PowerState.SHUTDOWN, PowerState.CRASHED, PowerState.NO_STATE)
 _STEPS: dict[DesiredPower, dict[PowerState, tuple[Call, ...]]] = {
     DesiredPower.RUNNING: {
@@ -29,6 +36,12 @@ _STEPS: dict[DesiredPower, dict[PowerState, tuple[Call, ...]]] = {
         **dict.fromkeys(_OFF, (Call.POWER_ON,)),
     },
     DesiredPower.STOPPED: {
+        PowerState.RUNNING: (Call.POWER_OFF,),
+        PowerState.PAUSED: (Call.POWER_OFF,),
+        PowerState.SUSPENDED: (Call.POWER_OFF,),
+        **dict.fromkeys(_OFF, ()),
+    },
+    DesiredPower.SHELVED: {
         PowerState.RUNNING: (Call.POWER_OFF,),
         PowerState.PAUSED: (Call.POWER_OFF,),
         PowerState.SUSPENDED: (Call.POWER_OFF,),
@@ -80,6 +93,11 @@ class Spawn:
 
 
 @dataclass(frozen=True)
+class Operate:
+    """The operation of the spec has not been done yet."""
+
+
+@dataclass(frozen=True)
 class Enforce:
     """A spec that has not been reached yet: reboot if asked, then bring the power in line."""
 
@@ -91,7 +109,7 @@ class Report:
     """The spec has been reached once: from here on the hypervisor is right."""
 
 
-Decision = Remove | Wait | Missing | Refuse | Spawn | Enforce | Report
+Decision = Remove | Wait | Missing | Refuse | Operate | Spawn | Enforce | Report
 
 
 def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = None) -> Decision:
@@ -104,12 +122,30 @@ def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = Non
     fault = status.fault
     if fault is not None and fault.permanent and fault.spec_generation == guest.metadata.generation:
         return Wait()
+    operation = _decide_operation(guest, machine)
+    if operation is not None:
+        return operation
     made_before = spec.launched or status.spec_generation > 0 or status.phase is GuestPhase.MISSING
     if machine is None and made_before:
         return Missing()
     if machine is None or not machine.complete:
         return Spawn()
     return _decide_power(guest, machine, boot_id)
+
+
+def _decide_operation(guest: Guest, machine: MachineState | None) -> Decision | None:
+    """What the spec's operation asks for; None where it is for the other rules to say."""
+    operation, done = guest.spec.operation, guest.status.operation
+    if operation is None:
+        return None
+    is_whole = machine is not None and machine.complete
+    if done is None or done.id != operation.id or done.phase is OperationPhase.RUNNING:
+        if is_whole or operation.kind in _WITHOUT_MACHINE:
+            return Operate()
+        return None
+    arrives = operation.kind is OperationKind.PREPARE_INCOMING
+    has_left = operation.kind is OperationKind.LIVE_MIGRATE and done.phase is OperationPhase.DONE
+    return Wait() if (arrives or has_left) and not is_whole else None
 
 
 def _decide_power(guest: Guest, machine: MachineState, boot_id: str | None) -> Decision:

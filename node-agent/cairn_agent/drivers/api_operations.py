@@ -160,7 +160,7 @@ class Moving(Protocol):
     async def prepare_incoming(self, operation: MachineOperation, report: StepReporter) -> str:
         """Make what a machine needs to arrive here while it runs; the address for `LiveDestination.address`.
 
-        `get` finds an incomplete machine afterwards; `destroy` removes all of it.
+        `get` finds an incomplete machine until it has arrived as a whole; `destroy` removes all of it.
         """
 
     async def live_migrate(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 
+from cairn_agent.drivers.api import DriverError
 from cairn_agent.drivers.fake import FakeDriver
 from cairn_agent.reconciler import GuestReconciler
 from cairn_agent.settings import AgentSettings
 from cairn_crds import Guest
+from cairn_crds.guest_operation import Upload
+from cairn_crds.peer import Peer
 from cairn_runtime.kubernetes import NotFound
 from cairn_runtime.store import Store
 
@@ -94,6 +99,35 @@ class FakeApi:
         self._guests.remove(gone)
 
 
+class Transfers:
+    """Other machines: what was uploaded, and the disks that other hosts have."""
+
+    def __init__(self) -> None:
+        self.uploads: dict[str, bytes] = {}
+        self.theirs: dict[str, bytes] = {}
+        self.error: DriverError | None = None
+        self.gate: asyncio.Event | None = None
+
+    async def _meet(self) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+
+    async def upload(self, upload: Upload, path: Path, disk_format: str) -> dict[str, str]:
+        await self._meet()
+        self.uploads[upload.url] = path.read_bytes()  # noqa: ASYNC240
+        return {"sha256": "b" * 64, "sizeBytes": str(len(self.uploads[upload.url]))}
+
+    async def disks(self, peer: Peer, instance_id: str, operation_id: str) -> list[str]:
+        await self._meet()
+        return list(self.theirs)
+
+    async def fetch(self, peer: Peer, instance_id: str, operation_id: str, name: str, path: Path) -> None:
+        await self._meet()
+        path.write_bytes(self.theirs[name])  # noqa: ASYNC240
+
+
 class Bench:
     """`look` is one look of the agent at the Guest."""
 
@@ -101,7 +135,10 @@ class Bench:
         self.driver = FakeDriver()
         self.guests = Store(Guest)
         self.api = FakeApi(self.guests)
-        self.reconciler = GuestReconciler(settings, cast(Any, self.api), self.driver, self.guests)
+        self.transfers = Transfers()
+        self.reconciler = GuestReconciler(
+            settings, cast(Any, self.api), self.driver, self.guests, self.transfers
+        )
 
     async def look(self) -> None:
         await self.reconciler.reconcile((NAMESPACE, ID))

@@ -11,6 +11,7 @@ from cairn_agent.converge import (
     Decision,
     Enforce,
     Missing,
+    Operate,
     Refuse,
     Remove,
     Report,
@@ -21,6 +22,7 @@ from cairn_agent.converge import (
 )
 from cairn_agent.drivers.api import MachineState
 from cairn_crds import Guest
+from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import DesiredPower, PowerState
 
 ID = "0f5a3c1e-1111-4222-8333-444455556666"
@@ -39,6 +41,12 @@ WAYS: dict[tuple[DesiredPower, PowerState], tuple[Call, ...]] = {
     (D.STOPPED, P.SHUTDOWN): (),
     (D.STOPPED, P.CRASHED): (),
     (D.STOPPED, P.NO_STATE): (),
+    (D.SHELVED, P.RUNNING): (OFF,),
+    (D.SHELVED, P.PAUSED): (OFF,),
+    (D.SHELVED, P.SUSPENDED): (OFF,),
+    (D.SHELVED, P.SHUTDOWN): (),
+    (D.SHELVED, P.CRASHED): (),
+    (D.SHELVED, P.NO_STATE): (),
     (D.PAUSED, P.RUNNING): (PAUSE,),
     (D.PAUSED, P.PAUSED): (),
     (D.PAUSED, P.SUSPENDED): (ON, PAUSE),
@@ -191,3 +199,39 @@ def test_what_ran_when_the_host_went_down_is_started_again(
     status = READY | ({"bootId": recorded} if recorded else {})
     assert decide(guest(**status), machine(power), "boot-2") == expected
     assert decide(guest(**status), machine(power), None) == Report(), "where that is turned off"
+
+
+OPERATION = "11111111-2222-4333-8444-555555555555"
+
+
+def operating(kind: str, said: str | None, *, other: bool = False, **status: Any) -> Guest:
+    """A Guest with an operation of that kind, and what the agent said of it (or of an `other` one)."""
+    if said:
+        of = OPERATION.replace("1", "9") if other else OPERATION
+        status["operation"] = {"id": of, "phase": said}
+    return guest(2, {"operation": {"id": OPERATION, "kind": kind}}, **{**READY, **status})
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in OperationKind])
+def test_an_operation_is_done_until_it_has_ended(kind: str) -> None:
+    assert decide(operating(kind, None), machine()) == Operate()
+    assert decide(operating(kind, "Running"), machine()) == Operate()
+    assert decide(operating(kind, "Done", other=True), machine()) == Operate(), "an earlier one is over"
+    for ended in ("Done", "Failed"):
+        assert decide(operating(kind, ended), machine()) == Enforce(reboot=False), "then comes the power"
+
+
+@pytest.mark.parametrize("kind", ["FetchDisks", "PrepareIncoming", "LiveMigrate"])
+def test_what_arrives_or_leaves_needs_no_machine_here(kind: str) -> None:
+    for there in (None, machine(P.NO_STATE, complete=False)):
+        assert decide(operating(kind, None), there) == Operate()
+    assert decide(operating("Rebuild", None), None) == Missing()
+
+
+def test_a_prepared_place_waits_and_makes_nothing_of_its_own() -> None:
+    prepared = operating("PrepareIncoming", "Done", phase="Prepared")
+    assert decide(prepared, machine(P.NO_STATE, complete=False)) == Wait()
+    assert decide(prepared, machine()) == Enforce(reboot=False), "it has arrived"
+    left = operating("LiveMigrate", "Done", phase="Moved")
+    assert decide(left, None) == Wait()
+    assert decide(left, machine(P.NO_STATE, complete=False)) == Wait()
