@@ -92,6 +92,8 @@ class GuestOperation(Model):
     """Of FetchDisks: the host that has the disks, and the right to read these alone."""
     destination: LiveDestination | None = None
     """Of LiveMigrate."""
+    shut_down: bool = False
+    """Of Snapshot: shut it down first."""
     graceful_seconds: Annotated[float, Field(ge=0, le=86400)] | None = None
     """How long the guest may take to shut down, where it has to; the agent's own setting when left out."""
 

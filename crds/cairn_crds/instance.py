@@ -126,7 +126,6 @@ CHANGEABLE = (
     "keyPair",
     "userData",
     "userDataBase64",
-    "networks",
     "reboot",
     "crashDump",
     "metadata",

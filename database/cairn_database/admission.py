@@ -6,6 +6,7 @@ The conductor asks for Instances that came by kubectl, the gateway for those of 
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
 from cairn_crds.flavor import FlavorSpec
 from cairn_crds.image import ImageSpec, ImageVisibility
@@ -66,6 +67,26 @@ def check_fit(flavor_name: str, flavor: FlavorSpec, image_name: str, image: Imag
             "FlavorDiskTooSmall",
             f"Flavor '{flavor_name}' has a disk of {flavor.disk_gib} GiB, image '{image_name}' needs "
             f"{image.min_disk_gib}. Choose a larger flavor.",
+        )
+
+
+def check_resize(old: dict[str, Any], new: dict[str, Any], image: dict[str, Any]) -> None:
+    """Raise Refusal where an instance of flavor `old` cannot become one of `new` (flavors and image as rows
+    hold them; Nova: ResizeError, FlavorMemoryTooSmall)."""
+    if old["name"] == new["name"]:
+        raise Refusal("SameFlavor", "When resizing, instances must change flavor!")
+    for field, what in (("diskGiB", "root"), ("ephemeralGiB", "ephemeral")):
+        if new.get(field, 0) < old.get(field, 0):
+            raise Refusal(
+                "DiskShrinks",
+                f"Flavor '{new['name']}' has {new.get(field, 0)} GiB of {what} disk, the instance has "
+                f"{old.get(field, 0)}: disks do not shrink. Choose a larger flavor.",
+            )
+    if new["memoryMiB"] < image.get("minMemoryMiB", 0):
+        raise Refusal(
+            "FlavorMemoryTooSmall",
+            f"Flavor '{new['name']}' has {new['memoryMiB']} MiB of memory, image '{image['name']}' needs "
+            f"{image['minMemoryMiB']}. Choose a larger flavor.",
         )
 
 

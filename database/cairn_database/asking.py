@@ -7,6 +7,7 @@ The conductor does what is asked: a row in a task is its work, and the resource'
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from cairn_crds.instance import DesiredPower, RebootType
 from cairn_database import history, legality
 from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.engine import Database
-from cairn_database.errors import DatabaseError, InstanceNotFound
+from cairn_database.errors import ConcurrentUpdate, DatabaseError, InstanceNotFound
 from cairn_database.records import InstanceRecord, Json, TaskState, VmState
 from cairn_database.rows import compare_and_set, find, now
 
@@ -31,6 +32,20 @@ POWER_TASKS: dict[str, tuple[TaskState, DesiredPower]] = {
 """By Nova's name of the action: the task it begins, and what the spec says from then on."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """By whom, and how, something is asked for."""
+
+    request_id: str
+    user_id: str | None = None
+    overrides_lock: bool = False
+    """An administrator asks, or somebody who may edit the resource itself."""
+    version: int | None = None
+    """Only for the row as it was at this version; None: whatever it is now."""
+    seen: Json | None = None
+    """What the row knows of the resource's spec from now on: `generation`, `shown` and so on."""
+
+
 class PinRefused(DatabaseError):
     """An instance cannot be pinned to that availability zone."""
 
@@ -38,37 +53,33 @@ class PinRefused(DatabaseError):
 REBOOT_TASKS = {RebootType.SOFT: TaskState.REBOOTING, RebootType.HARD: TaskState.REBOOTING_HARD}
 
 
-async def change_power(
-    db: Database, instance_id: str, action: str, *, request_id: str, overrides_lock: bool = False
-) -> InstanceRecord:
+async def change_power(db: Database, instance_id: str, action: str, asked: Asked) -> InstanceRecord:
     """start, stop, pause, unpause, suspend, resume.
 
     Raises InstanceNotFound, ActionRefused, InstanceLocked.
     """
     task, power = POWER_TASKS[action]
 
-    def change(record: InstanceRecord) -> dict[str, Any]:
-        legality.check(action, record, overrides_lock=overrides_lock)
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check(action, record, overrides_lock=asked.overrides_lock)
         return {"task_state": task, "request": with_spec(record, powerState=power.value)}
 
-    return await _act(db, instance_id, action, request_id, change)
+    return await act(db, instance_id, action, asked, change)
 
 
-async def reboot(
-    db: Database, instance_id: str, kind: RebootType, *, request_id: str, overrides_lock: bool = False
-) -> InstanceRecord:
+async def reboot(db: Database, instance_id: str, kind: RebootType, asked: Asked) -> InstanceRecord:
     """Raises InstanceNotFound, ActionRefused, InstanceLocked."""
 
-    def change(record: InstanceRecord) -> dict[str, Any]:
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         hard = kind is RebootType.HARD
         legality.check(
-            "reboot_hard" if hard else "reboot", record, overrides_lock=overrides_lock, called="reboot"
+            "reboot_hard" if hard else "reboot", record, overrides_lock=asked.overrides_lock, called="reboot"
         )
         wanted = {"generation": record.reboot_generation + 1, "type": kind.value}
         request = with_spec(record, reboot=wanted, powerState=DesiredPower.RUNNING.value)
         return {"task_state": REBOOT_TASKS[kind], "request": request}
 
-    return await _act(db, instance_id, "reboot", request_id, change)
+    return await act(db, instance_id, "reboot", asked, change)
 
 
 async def lock(
@@ -76,23 +87,23 @@ async def lock(
 ) -> InstanceRecord:
     """Only administrators may change it from now on. Raises InstanceNotFound."""
 
-    def change(record: InstanceRecord) -> dict[str, Any]:
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         legality.check("lock", record)
         details = {**record.details, "lockedBy": "admin" if by_admin else "owner"}
         return {"request": with_spec(record, locked=True, lockedReason=reason), "details": details}
 
-    return await _act(db, instance_id, "lock", request_id, change, at_once=True)
+    return await act(db, instance_id, "lock", Asked(request_id=request_id), change, at_once=True)
 
 
 async def unlock(db: Database, instance_id: str, *, request_id: str) -> InstanceRecord:
     """Raises InstanceNotFound. Whether the caller may, where an administrator locked it, is policy."""
 
-    def change(record: InstanceRecord) -> dict[str, Any]:
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         legality.check("unlock", record)
         details = {name: value for name, value in record.details.items() if name != "lockedBy"}
         return {"request": with_spec(record, locked=False, lockedReason=None), "details": details}
 
-    return await _act(db, instance_id, "unlock", request_id, change, at_once=True)
+    return await act(db, instance_id, "unlock", Asked(request_id=request_id), change, at_once=True)
 
 
 async def reset_state(
@@ -193,20 +204,32 @@ def _refuse_pin(record: InstanceRecord, zone: str, zones: Mapping[str, str]) -> 
         )
 
 
-async def _act(
+async def act(
     db: Database,
     instance_id: str,
     action: str,
-    request_id: str,
-    change: Callable[[InstanceRecord], dict[str, Any]],
+    asked: Asked,
+    change: Callable[[sa.Connection, InstanceRecord], dict[str, Any]],
     *,
     at_once: bool = False,
 ) -> InstanceRecord:
-    """Judge and change, and write it into the history; `at_once`: nothing remains to be done."""
+    """Judge and change, and write it into the history; `at_once`: nothing remains to be done.
+
+    Raises InstanceNotFound, ConcurrentUpdate, and what `change` raises.
+    """
+    request_id = asked.request_id
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
         record = live_row(conn, instance_id)
-        changes = change(record)
+        if asked.version is not None and record.version != asked.version:
+            raise ConcurrentUpdate(
+                "Instance", instance_id, f"version {asked.version}", f"version {record.version}"
+            )
+        changes = change(conn, record)
+        if asked.seen is not None:
+            request = {**changes.get("request", record.request), **asked.seen}
+            request.pop("projection", None)
+            changes["request"] = request
         moment: datetime = now()
         action_id = history.start_action(conn, instance_id, action, request_id, moment)
         if at_once:

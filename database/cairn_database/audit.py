@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cairn_database.allocations import MOVE
 from cairn_database.engine import Database
 from cairn_database.networking.tables import floating_ips, port_security_groups, ports
 from cairn_database.rows import live
@@ -75,7 +76,10 @@ def _groups(conn: sa.Connection) -> Iterator[str]:
 
 def _instances(conn: sa.Connection) -> Iterator[str]:
     """What an instance's row says of its host and interfaces is what it holds."""
-    hosts: dict[str, str] = {row.instance_id: row.host for row in conn.execute(sa.select(allocations))}
+    hosts: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for row in conn.execute(sa.select(allocations)):
+        (others if row.purpose == MOVE else hosts)[row.instance_id] = row.host
     held: dict[str, set[tuple[str, str, int]]] = {}
     addressed: dict[str, set[str]] = {}
     joined = sa.select(ports, addresses.c.address).join_from(
@@ -85,16 +89,21 @@ def _instances(conn: sa.Connection) -> Iterator[str]:
         held.setdefault(row.instance_id, set()).add((row.network, row.mac, row.ordinal))
         addressed.setdefault(row.instance_id, set()).add(row.address)
     for row in conn.execute(
-        sa.select(instances.c.id, instances.c.host, instances.c.interfaces).where(live())
+        sa.select(*(instances.c[n] for n in ("id", "host", "move", "interfaces"))).where(live())
     ):
         if hosts.pop(row.id, None) != row.host:
             yield f"instance {row.id}: its host is {row.host}, its allocation is elsewhere or missing"
+        other = others.pop(row.id, None)
+        if other is not None and (
+            row.move is None or other not in {row.move["source"], row.move["destination"]}
+        ):
+            yield f"instance {row.id}: an allocation on {other}, to which it does not move"
         said = {(item["network"], item["mac"], item["ordinal"]) for item in row.interfaces}
         if said != held.pop(row.id, set()):
             yield f"instance {row.id}: its interfaces are not the ports that it holds"
         elif not {item["address"] for item in row.interfaces} <= addressed.get(row.id, set()):
             yield f"instance {row.id}: its interfaces' addresses are not those of its ports"
-    yield from (f"allocation of {owner}, which does not live" for owner in hosts)
+    yield from (f"allocation of {owner}, which does not live" for owner in hosts | others)
     yield from (f"ports of {owner}, which does not live" for owner in held)
 
 

@@ -16,11 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from cairn_crds.server_group import GroupPolicy
-from cairn_database import addresses, history, hosts
+from cairn_database import addresses, allocations, history, hosts, steps
 from cairn_database.engine import Database
-from cairn_database.records import InstanceRecord, TaskState, VmState
-from cairn_database.rows import compare_and_set, execute_exactly, load_in_task, load_many, now
-from cairn_database.tables import allocations, instances, server_groups
+from cairn_database.errors import ConcurrentUpdate
+from cairn_database.records import InstanceRecord, MoveKind, TaskState, VmState
+from cairn_database.rows import compare_and_set, execute_exactly, load_expected, load_many, now
+from cairn_database.tables import instances, server_groups
 
 NO_VALID_HOST = "No valid host was found. "
 
@@ -90,14 +91,12 @@ _PLACE = (
         fencing_epoch=instances.c.fencing_epoch + 1,
         attempts=instances.c.attempts + 1,
         task_state=TaskState.NETWORKING.value,
+        awaiting_host=False,
         placement_message=None,
         version=instances.c.version + 1,
         updated_at=bindparam("moment", type_=instances.c.updated_at.type),
     )
 )
-_ALLOCATE = sa.insert(allocations)
-_ALLOCATION = sa.select(allocations).where(allocations.c.instance_id == bindparam("instance"))
-_DROP_ALLOCATION = sa.delete(allocations).where(allocations.c.instance_id == bindparam("instance"))
 _RAISE_GROUP = (
     sa.update(server_groups)
     .where(
@@ -112,8 +111,9 @@ _RAISE_GROUP = (
 async def claim_many(db: Database, requests: Sequence[ClaimRequest]) -> list[ClaimOutcome]:
     """Place instances that wait in building/scheduling, all in one transaction; outcomes in the given order.
 
-    A granted one has its host, the next fencing epoch, an allocation, and is in task `networking`. One that
-    is refused changes nothing and stands in nobody's way.
+    A granted one that is new, or shelved, has its host, the next fencing epoch and an allocation; the new
+    one is in task `networking`. One that moves has an allocation at the destination of its move, no more.
+    One that is refused changes nothing and stands in nobody's way.
     """
     if not requests:
         return []
@@ -123,12 +123,16 @@ async def claim_many(db: Database, requests: Sequence[ClaimRequest]) -> list[Cla
 async def place_failed(db: Database, instance_id: str, version: int, message: str) -> InstanceRecord:
     """No host will do: vm_state error, fault 500 "No valid host was found. `message`" (Nova's wording).
 
-    Where hosts have tried to build it, what the last of them ran into is part of the fault.
-    Raises InstanceNotFound, ConcurrentUpdate.
+    Where hosts have tried to build it, what the last of them ran into is part of the fault. What was to move
+    is what it was before, and its action says Error. Raises InstanceNotFound, ConcurrentUpdate.
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
-        record = load_in_task(conn, instance_id, version, TaskState.SCHEDULING)
+        record = load_expected(conn, instance_id, version)
+        if not record.awaiting_host:
+            raise ConcurrentUpdate("Instance", instance_id, "awaiting a host", "not any more")
+        if record.move is not None:
+            return steps.give_up(conn, record, NO_VALID_HOST + message)
         moment = now()
         fault = NO_VALID_HOST + message
         if record.excluded_hosts and record.fault_message:
@@ -139,6 +143,7 @@ async def place_failed(db: Database, instance_id: str, version: int, message: st
             moment=moment,
             vm_state=VmState.ERROR,
             task_state=None,
+            awaiting_host=False,
             placement_message=message,
             fault_code=500,
             fault_message=fault,
@@ -152,13 +157,13 @@ async def place_failed(db: Database, instance_id: str, version: int, message: st
 
 
 async def note_waiting(db: Database, instance_id: str, version: int, message: str) -> InstanceRecord:
-    """It stays in building/scheduling, and `placement_message` says what it waits for.
+    """It goes on awaiting a host, and `placement_message` says what it waits for.
 
     Raises InstanceNotFound, ConcurrentUpdate.
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
-        record = load_in_task(conn, instance_id, version, TaskState.SCHEDULING)
+        record = load_expected(conn, instance_id, version)
         if record.placement_message == message:
             return record
         return compare_and_set(conn, record, moment=now(), placement_message=message)
@@ -166,18 +171,10 @@ async def note_waiting(db: Database, instance_id: str, version: int, message: st
     return await db.run(transaction)
 
 
-def release(conn: sa.Connection, instance_id: str) -> None:
-    """Inside a transaction: give back what the instance holds of its host; nothing when it holds nothing."""
-    row = conn.execute(_ALLOCATION, {"instance": instance_id}).one_or_none()
-    if row is None or conn.execute(_DROP_ALLOCATION, {"instance": instance_id}).rowcount == 0:
-        return
-    hosts.give_back(conn, row.host, hosts.Amounts(row.vcpus, row.memory_mib, row.disk_gib, instances=1))
-
-
 def release_everything(conn: sa.Connection, record: InstanceRecord, moment: datetime) -> None:
     """Inside a transaction: addresses and allocation."""
     addresses.release(conn, record, moment)
-    release(conn, record.id)
+    allocations.release(conn, record.id)
 
 
 def _claim(conn: sa.Connection, requests: Sequence[ClaimRequest]) -> list[ClaimOutcome]:
@@ -188,7 +185,7 @@ def _claim(conn: sa.Connection, requests: Sequence[ClaimRequest]) -> list[ClaimO
     refused: dict[int, Refusal] = {}
     for index, request in enumerate(requests):
         record = records.get(request.instance_id)
-        refusal = _state_refusal(record, request) or rooms.refusal(request) or groups.refusal(request)
+        refusal = _state_refusal(record, request) or rooms.refusal(request) or groups.refusal(request, record)
         if refusal is not None or record is None:
             refused[index] = refusal or Refusal.STATE_CHANGED
             continue
@@ -214,8 +211,7 @@ def _state_refusal(record: InstanceRecord | None, request: ClaimRequest) -> Refu
         record is not None
         and not record.is_deleted
         and record.version == request.version
-        and record.vm_state == VmState.BUILDING
-        and record.task_state == TaskState.SCHEDULING
+        and record.awaiting_host
     )
     return None if waiting else Refusal.STATE_CHANGED
 
@@ -264,14 +260,18 @@ class _Groups:
             self._generations[group_id] = hosts.lock_group(conn, group_id)
             self._members[group_id] = hosts.group_members(conn, group_id)
 
-    def refusal(self, request: ClaimRequest) -> Refusal | None:
+    def refusal(self, request: ClaimRequest, record: InstanceRecord | None) -> Refusal | None:
         rule = request.group
         if rule is None:
             return None
         # Members placed earlier in this batch were known to the scheduler that made it.
         if self._generations[rule.group_id] != rule.group_generation:
             return Refusal.GROUP_POLICY
-        members = self._members[rule.group_id]
+        members = dict(self._members[rule.group_id])
+        if record is not None and record.host in members:  # it leaves there
+            members[record.host] -= 1
+            if not members[record.host]:
+                del members[record.host]
         if rule.policy is GroupPolicy.ANTI_AFFINITY and members.get(request.host, 0) >= rule.max_per_host:
             return Refusal.GROUP_POLICY
         if rule.policy is GroupPolicy.AFFINITY and members and request.host not in members:
@@ -304,6 +304,28 @@ def _place(
 ) -> dict[str, InstanceRecord]:
     """Write the instances, their allocations and the history; returns the new records."""
     moment = now()
+    allocations.add(conn, [_allocation(request, record) for request, record in granted])
+    moving = [(request, record) for request, record in granted if record.move is not None]
+    placed = {record.id: steps.take_host(conn, record, request.host, moment) for request, record in moving}
+    built = [(request, record) for request, record in granted if record.move is None]
+    return placed | (_place_new(conn, built, moment) if built else {})
+
+
+def _allocation(request: ClaimRequest, record: InstanceRecord) -> dict[str, object]:
+    leaves = record.move is not None and record.move.kind is not MoveKind.UNSHELVE
+    return {
+        "instance_id": request.instance_id,
+        "purpose": allocations.MOVE if leaves else allocations.OWN,
+        "host": request.host,
+        "vcpus": request.vcpus,
+        "memory_mib": request.memory_mib,
+        "disk_gib": request.disk_gib,
+    }
+
+
+def _place_new(
+    conn: sa.Connection, granted: list[tuple[ClaimRequest, InstanceRecord]], moment: datetime
+) -> dict[str, InstanceRecord]:
     execute_exactly(
         conn,
         _PLACE,
@@ -317,19 +339,6 @@ def _place(
             for request, record in granted
         ],
     )
-    conn.execute(
-        _ALLOCATE,
-        [
-            {
-                "instance_id": request.instance_id,
-                "host": request.host,
-                "vcpus": request.vcpus,
-                "memory_mib": request.memory_mib,
-                "disk_gib": request.disk_gib,
-            }
-            for request, _ in granted
-        ],
-    )
     history.add_events(
         conn, *(history.event_of(record, moment, host=request.host) for request, record in granted)
     )
@@ -340,6 +349,7 @@ def _place(
             fencing_epoch=record.fencing_epoch + 1,
             attempts=record.attempts + 1,
             task_state=TaskState.NETWORKING,
+            awaiting_host=False,
             placement_message=None,
             version=record.version + 1,
             updated_at=moment,

@@ -77,6 +77,7 @@ async def reschedule(
                 record,
                 moment=moment,
                 task_state=TaskState.SCHEDULING,
+                awaiting_host=True,
                 host=None,
                 interfaces=(),
                 excluded_hosts=(*record.excluded_hosts, exclude_host),
@@ -119,7 +120,9 @@ async def retry(
             )
         vcpus, memory_mib = int(flavor["vcpus"]), int(flavor["memoryMiB"])
         quotas.take(
-            conn, record.project, quotas.Demand(0, vcpus - record.vcpus, memory_mib - record.memory_mib)
+            conn,
+            record.project,
+            quotas.Demand(0, vcpus - record.counted_vcpus, memory_mib - record.counted_memory_mib),
         )
         if group_id != record.group_id:
             if record.group_id is not None:
@@ -131,9 +134,9 @@ async def retry(
             conn,
             record,
             moment=moment,
-            columns={"vcpus": vcpus, "memory_mib": memory_mib},
             vm_state=VmState.BUILDING,
             task_state=TaskState.SCHEDULING,
+            awaiting_host=True,
             request=request,
             flavor=flavor,
             image=image,
@@ -164,6 +167,8 @@ def _to_error(
         "fault_message": message,
         "fault_at": moment,
         "action_id": None,
+        "awaiting_host": False,
+        "operation": None,
     }
     if not keep_host:
         changes |= {"host": None, "interfaces": (), "power_state": PowerState.NO_STATE}

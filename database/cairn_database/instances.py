@@ -87,17 +87,14 @@ _ON_HOST = (
 )
 _UNSCHEDULED = (
     sa.select(*COLUMNS)
-    .where(
-        instances.c.task_state == TaskState.SCHEDULING.value,
-        instances.c.vm_state == VmState.BUILDING.value,
-    )
-    .order_by(instances.c.task_state, instances.c.created_at, instances.c.id)
+    .where(instances.c.awaiting_host.is_(sa.true()))
+    .order_by(instances.c.awaiting_host, instances.c.created_at, instances.c.id)
     .limit(bindparam("maximum"))
 )
-_IN_TASK = (
-    sa.select(instances.c.id, instances.c.version)
-    .where(instances.c.task_state.in_(bindparam("tasks", expanding=True)))
-    .order_by(instances.c.task_state, instances.c.created_at, instances.c.id)
+_AWAITING = (
+    sa.select(instances.c.id)
+    .where(instances.c.awaiting_host.is_(sa.true()))
+    .order_by(instances.c.awaiting_host, instances.c.created_at, instances.c.id)
     .limit(bindparam("maximum"))
 )
 _COUNT = (
@@ -147,16 +144,13 @@ async def list_by_host(db: Database, host: str) -> list[InstanceRecord]:
 
 
 async def list_unscheduled(db: Database, limit: int = 100) -> list[InstanceRecord]:
-    """The scheduler's queue: building/scheduling, oldest first."""
+    """The scheduler's queue: what awaits a host, new or about to move, oldest first."""
     return await _list(db, _UNSCHEDULED, maximum=limit)
 
 
-async def list_in_task(
-    db: Database, task_states: Iterable[TaskState], limit: int = 1000
-) -> list[tuple[str, int]]:
-    """(id, version) of instances in these tasks, oldest first: cheap enough to ask every few milliseconds."""
-    parameters = {"tasks": [task.value for task in task_states], "maximum": limit}
-    return await db.read(lambda conn: [(row.id, row.version) for row in conn.execute(_IN_TASK, parameters)])
+async def list_awaiting_host(db: Database, limit: int = 1000) -> list[str]:
+    """The ids of `list_unscheduled`: cheap enough to ask every few milliseconds."""
+    return await db.read(lambda conn: list(conn.scalars(_AWAITING, {"maximum": limit})))
 
 
 async def list_keys(db: Database, after_id: str | None = None, limit: int = 1000) -> list[InstanceKey]:
@@ -273,10 +267,11 @@ def _register(conn: sa.Connection, new: NewInstance) -> InstanceRecord:
         action_id=history.start_action(conn, new.id, "create", new.request_id, moment),
         user_id=new.user_id,
         details=new.details,
+        awaiting_host=True,
     )
     values = columns_of({name: getattr(record, name) for name in (column.name for column in COLUMNS)})
     values |= index_columns(record)
-    conn.execute(_INSERT, {**values, "deleted": LIVE, "vcpus": vcpus, "memory_mib": memory_mib})
+    conn.execute(_INSERT, {**values, "deleted": LIVE})
     write_labels(conn, record)
     return record
 

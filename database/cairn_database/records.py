@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import PowerState
 
 Json = dict[str, Any]
@@ -86,6 +87,64 @@ class InterfaceRecord:
     ordinal: int
     port_id: str | None = None
     """The port that it is; None in rows that are older than ports."""
+
+
+class MoveKind(enum.StrEnum):
+    """Why an instance goes to another host or flavor; Nova's words for `migration_type`, where it has one."""
+
+    RESIZE = "resize"
+    MIGRATION = "migration"
+    """Cold: shut down, to be confirmed as a resize is."""
+    LIVE = "live-migration"
+    EVACUATION = "evacuation"
+    UNSHELVE = "unshelve"
+    """From no host to one; it has no entry among the migrations."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move that is under way, or waits to be confirmed. Part of the instance's row: whoever reads one knows
+    the other."""
+
+    id: str
+    """Of the migration (`migrations`)."""
+    kind: MoveKind
+    source: str | None
+    """The host that it leaves; None for one that was on none."""
+    vm_state: VmState
+    """What it was before, and is again when it comes to nothing."""
+    destination: str | None = None
+    """The host that it goes to, once the scheduler has claimed it."""
+    wanted_host: str | None = None
+    """The only host that will do; None: any."""
+    old_flavor: Json | None = None
+    new_flavor: Json | None = None
+    """Of a resize."""
+    copy_disks: bool | None = None
+    """Of a live migration; None: found out."""
+    abort: bool = False
+    force_complete: bool = False
+    address: str | None = None
+    """Where the destination awaits a live migration."""
+    failure: str | None = None
+    """Why it is on its way back."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is a resize on the same host."""
+        return self.destination is not None and self.destination == self.source
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a host is told to do once to the machine (`GuestOperation`)."""
+
+    id: str
+    kind: OperationKind
+    host: str
+    given: Json = field(default_factory=dict)
+    """What the operation needs besides, as the row remembers it: `image` of a rescue, `imageId` and `url` of
+    a snapshot, `user` and `hash` of a password, `gracefulSeconds`."""
 
 
 @dataclass(frozen=True)
@@ -184,11 +243,19 @@ class InstanceRecord:
     """The history entry that the running task belongs to."""
     user_id: str | None = None
     """Who asked for it; None for one that came by kubectl."""
+    move: Move | None = None
+    """To another host or flavor, while it is under way or unconfirmed."""
+    operation: Operation | None = None
+    """What its host is doing, or has last been told to do, for the task that is running."""
+    awaiting_host: bool = False
+    """Whether the scheduler is to find a host: for a new one, or for `move`."""
     details: Json = field(default_factory=dict)
-    """What only the Compute API says and asks of it, each where there is one: `reservationId`, `launchIndex`,
-    `diskConfig`, `lockedBy` (owner or admin), `accessIPv4`, `accessIPv6`, `rootDeviceName`,
+    """What only the Compute API says and asks of it, each where there is one: `reservationId`,
+    `launchIndex`, `diskConfig`, `lockedBy` (owner or admin), `accessIPv4`, `accessIPv6`, `rootDeviceName`,
     `trustedImageCertificates`, `schedulerHints` (as they were given), `hostname` (where it was changed),
-    `heldInError` (an administrator has said that it is in error)."""
+    `heldInError` (an administrator has said that it is in error), `softDeletedAt`, `shelvedImage` (the
+    image, as in `image`, that a shelved one is made from again), `shelvedAt`, `rescueImage`,
+    `previousPower`."""
 
     @property
     def is_deleted(self) -> bool:
@@ -211,9 +278,26 @@ class InstanceRecord:
         return bool(self.spec.get("locked"))
 
     @property
-    def vcpus(self) -> int:
-        return int(self.flavor["vcpus"])
+    def counted_vcpus(self) -> int:
+        """What its project's quota counts: of two flavors, while it may still become either, the larger."""
+        return max(int(flavor["vcpus"]) for flavor in self._flavors)
 
     @property
-    def memory_mib(self) -> int:
-        return int(self.flavor["memoryMiB"])
+    def counted_memory_mib(self) -> int:
+        """As `counted_vcpus`."""
+        return max(int(flavor["memoryMiB"]) for flavor in self._flavors)
+
+    @property
+    def _flavors(self) -> list[Json]:
+        move = self.move
+        others = [move.old_flavor, move.new_flavor] if move else []
+        return [self.flavor, *(flavor for flavor in others if flavor)]
+
+    @property
+    def other_host(self) -> str | None:
+        """The host that has, or is to have, something of it besides its own: the other end of a move."""
+        move = self.move
+        if move is None or move.kind is MoveKind.UNSHELVE:
+            return None
+        ends = {move.source, move.destination} - {self.host, None}
+        return ends.pop() if ends else None

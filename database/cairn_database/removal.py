@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from cairn_crds.instance import PowerState
-from cairn_database import claims, history, quotas
+from cairn_database import claims, history, moves, quotas
 from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
 from cairn_database.records import InstanceRecord, TaskState, VmState
@@ -31,11 +31,14 @@ async def begin_delete(
         moment = now()
         if record.action_id is not None:
             history.end_in_error(conn, record, moment, "The instance was deleted meanwhile.")
+        if record.move is not None:
+            moves.update(conn, record.move.id, "error", message="The instance was deleted meanwhile.")
         return compare_and_set(
             conn,
             record,
             moment=moment,
             task_state=TaskState.DELETING,
+            awaiting_host=False,
             request_id=request_id,
             action_id=history.start_action(conn, instance_id, "delete", request_id, moment),
         )
@@ -70,6 +73,8 @@ async def finish_delete(db: Database, instance_id: str) -> InstanceRecord:
             task_state=None,
             power_state=PowerState.NO_STATE,
             interfaces=(),
+            move=None,
+            operation=None,
             terminated_at=moment,
             deleted_at=moment,
             action_id=None,
@@ -77,7 +82,9 @@ async def finish_delete(db: Database, instance_id: str) -> InstanceRecord:
         claims.release_everything(conn, record, moment)
         if record.group_id is not None:
             quotas.leave_group(conn, record.group_id)
-        quotas.give_back(conn, record.project, quotas.Demand(1, record.vcpus, record.memory_mib))
+        quotas.give_back(
+            conn, record.project, quotas.Demand(1, record.counted_vcpus, record.counted_memory_mib)
+        )
         history.add_events(conn, history.event_of(record, moment))
         history.finish_action(conn, record.action_id, moment)
         return after

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import PowerState
 from cairn_database.engine import RunAgain
 from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
@@ -19,6 +20,9 @@ from cairn_database.records import (
     InstanceRecord,
     InterfaceRecord,
     KeyPairRecord,
+    Move,
+    MoveKind,
+    Operation,
     TaskState,
     VmState,
 )
@@ -75,6 +79,9 @@ def record_of(row: Sequence[Any]) -> InstanceRecord:
     values["key_pair"] = KeyPairRecord(**values["key_pair"]) if values["key_pair"] else None
     values["interfaces"] = tuple(InterfaceRecord(**item) for item in values["interfaces"])
     values["excluded_hosts"] = tuple(values["excluded_hosts"])
+    values["move"] = move_of(values["move"]) if values["move"] else None
+    values["operation"] = operation_of(values["operation"]) if values["operation"] else None
+    values["awaiting_host"] = bool(values["awaiting_host"])
     return InstanceRecord(**values)
 
 
@@ -88,13 +95,24 @@ def _column_value(name: str, value: Any) -> Any:
         return None
     if name in ("vm_state", "task_state", "power_state"):
         return str(value.value)
-    if name == "key_pair":
+    if name in ("key_pair", "move", "operation"):
         return asdict(value)
     if name == "interfaces":
         return [asdict(item) for item in value]
     if name == "excluded_hosts":
         return list(value)
     return value
+
+
+def move_of(document: dict[str, Any]) -> Move:
+    """A move, as its column holds it."""
+    kind, vm_state = MoveKind(document["kind"]), VmState(document["vm_state"])
+    return Move(**{**document, "kind": kind, "vm_state": vm_state})
+
+
+def operation_of(document: dict[str, Any]) -> Operation:
+    """An operation, as its column holds it."""
+    return Operation(**{**document, "kind": OperationKind(document["kind"])})
 
 
 def find(conn: sa.Connection, instance_id: str, *, lock: bool = False) -> InstanceRecord | None:
@@ -172,7 +190,7 @@ def compare_and_set(
     return after
 
 
-INDEXED = frozenset({"request", "flavor", "image", "key_pair", "details"})
+INDEXED = frozenset({"request", "flavor", "image", "key_pair", "details", "move"})
 """Fields of which `index_columns` repeats parts."""
 
 
@@ -180,6 +198,8 @@ def index_columns(record: InstanceRecord) -> dict[str, Any]:
     """The columns that lists are filtered and sorted by, of what the documents of `record` say."""
     spec, details = record.request.get("spec", {}), record.details
     return {
+        "vcpus": record.counted_vcpus,
+        "memory_mib": record.counted_memory_mib,
         "display_name": spec.get("displayName") or record.name,
         "description": spec.get("description"),
         "locked": bool(spec.get("locked")),

@@ -93,6 +93,9 @@ instances = Table(
     Column("action_id", big_integer()),
     Column("user_id", String(64)),
     _required("details", JsonText()),
+    Column("move", JsonText()),
+    Column("operation", JsonText()),
+    _required("awaiting_host", sa.Boolean),
     # For SQL only; not part of the record. From `display_name` on they repeat what `request`, `flavor`,
     # `image`, `key_pair` and `details` say, for what lists are filtered and sorted by (`rows.index_columns`).
     _required("deleted", _id()),
@@ -111,6 +114,7 @@ instances = Table(
     Column("access_ip_v6", String(39)),
     UniqueConstraint("namespace", "name", "deleted"),
     Index("ix_instances_task_state", "task_state", "created_at", "id"),
+    Index("ix_instances_awaiting_host", "awaiting_host", "created_at", "id"),
     Index("ix_instances_host", "host", "deleted"),
     Index("ix_instances_project", "project", "deleted", "created_at", "id"),
     Index("ix_instances_project_updated_at", "project", "updated_at"),
@@ -150,6 +154,7 @@ allocations = Table(
     "allocations",
     metadata,
     Column("instance_id", _id(), primary_key=True),
+    Column("purpose", String(8), primary_key=True),
     _required("host", _name()),
     _count("vcpus"),
     _count("memory_mib"),
@@ -157,7 +162,38 @@ allocations = Table(
     Index("ix_allocations_host", "host"),
     **OPTIONS,
 )
-"""What an instance holds of a host; the sums are in `compute_nodes`."""
+"""What an instance holds of a host; the sums are in `compute_nodes`. `purpose`: `own` of the host that it is
+on, `move` of the other end of its move."""
+
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    _count("number"),
+    _required("instance_id", _id()),
+    _required("project", _name()),
+    Column("user_id", String(64)),
+    _required("kind", String(32)),
+    _required("status", String(32)),
+    Column("source", _name()),
+    Column("destination", _name()),
+    Column("old_flavor", JsonText()),
+    Column("new_flavor", JsonText()),
+    Column("progress", JsonText()),
+    Column("message", big_text()),
+    Column("request_id", String(255)),
+    Column("resource_uid", _id()),
+    _required("created_at", UtcDateTime()),
+    _required("updated_at", UtcDateTime()),
+    Column("ended_at", UtcDateTime()),
+    UniqueConstraint("number"),
+    Index("ix_migrations_instance_id", "instance_id", "number"),
+    Index("ix_migrations_updated_at", "updated_at", "number"),
+    Index("ix_migrations_ended_at", "ended_at"),
+    **OPTIONS,
+)
+"""Every move of an instance to another host or flavor, and what became of it. `number` is the Compute API's
+id. While one is under way its state is in `instances.move`, and changes together with it."""
 
 addresses = Table(
     "addresses",

@@ -126,6 +126,8 @@ class Operations:
     async def _snapshot(self, wanted: GuestOperation, operation: MachineOperation) -> Result:
         if wanted.upload is None:
             raise OperationFailed("the snapshot has no place to go to")
+        if wanted.shut_down:
+            await self._shut_down(wanted, operation)
         image = await self._driver.snapshot(operation)
         result = await self._transfers.upload(wanted.upload, image.path, image.disk_format)
         await self._driver.drop_snapshot(operation)

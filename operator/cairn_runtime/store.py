@@ -30,6 +30,7 @@ class Store(Generic[Kind]):
         self.synced = False
         """True once a list has been taken in: only then is an absent object really absent."""
         self._bodies: dict[Key, dict[str, Any]] = {}
+        self._namespaces: dict[str, set[str]] = {}
         self._gone: OrderedDict[Key, str] = OrderedDict()
         self._listeners: list[Listener] = []
 
@@ -56,6 +57,10 @@ class Store(Generic[Kind]):
         """The object as last seen, unparsed."""
         return self._bodies.get((namespace, name))
 
+    def named(self, name: str) -> list[Key]:
+        """The keys of the objects of that name, in whichever namespaces."""
+        return [(namespace, name) for namespace in sorted(self._namespaces.get(name, ()))]
+
     def bodies(self) -> Iterator[tuple[Key, dict[str, Any]]]:
         """All objects, unparsed; safe against changes while iterating."""
         return iter(list(self._bodies.items()))
@@ -78,6 +83,7 @@ class Store(Generic[Kind]):
             return False
         self._gone.pop(key, None)
         self._bodies[key] = _slim(body)
+        self._namespaces.setdefault(key[1], set()).add(key[0])
         self._notify(key)
         return True
 
@@ -102,6 +108,10 @@ class Store(Generic[Kind]):
         self.synced = True
 
     def _bury(self, key: Key, version: str) -> None:
+        namespaces = self._namespaces.get(key[1], set())
+        namespaces.discard(key[0])
+        if not namespaces:
+            self._namespaces.pop(key[1], None)
         self._gone[key] = version
         while len(self._gone) > REMEMBERED_DELETIONS:
             self._gone.popitem(last=False)

@@ -30,29 +30,51 @@ class SigningKeys:
 
     def sign(self, image_id: str) -> str:
         """The signature of an image's address."""
-        return _signature(self.secrets[0], image_id)
+        return _signature(self.secrets[0], image_id, DOWNLOAD)
 
     def valid(self, image_id: str, signature: str) -> bool:
         """Whether one of the keys has made it; takes as long whichever it was."""
-        given = signature.encode("utf-8", "replace")
-        matches = [
-            hmac.compare_digest(_signature(secret, image_id).encode(), given) for secret in self.secrets
-        ]
-        return any(matches)
+        return self._matches(image_id, signature, DOWNLOAD)
+
+    def sign_upload(self, image_id: str) -> str:
+        """The signature of the address that an image's data may be put at, once."""
+        return _signature(self.secrets[0], image_id, UPLOAD)
+
+    def valid_upload(self, image_id: str, signature: str) -> bool:
+        """As `valid`, for `sign_upload`."""
+        return self._matches(image_id, signature, UPLOAD)
 
     def signed(self, url: str) -> str:
         """`url` with its signature, if it is the address of an image in the gateway; else as it is."""
-        if PATH not in url or not self.secrets:
-            return url
-        path = urlsplit(url).path
-        _, marker, image_id = path.partition(PATH)
-        if not marker or not image_id or "/" in image_id or urlsplit(url).query:
-            return url
-        return f"{url}?signature={self.sign(image_id)}"
+        image_id = image_in(url)
+        return f"{url}?signature={self.sign(image_id)}" if image_id and self.secrets else url
+
+    def signed_upload(self, url: str) -> str:
+        """As `signed`, for putting the image there."""
+        image_id = image_in(url)
+        return f"{url}?signature={self.sign_upload(image_id)}" if image_id and self.secrets else url
+
+    def _matches(self, image_id: str, signature: str, purpose: bytes) -> bool:
+        given = signature.encode("utf-8", "replace")
+        matches = [
+            hmac.compare_digest(_signature(secret, image_id, purpose).encode(), given)
+            for secret in self.secrets
+        ]
+        return any(matches)
 
 
-def _signature(secret: bytes, image_id: str) -> str:
-    return hmac.new(secret, b"image blob " + image_id.encode(), hashlib.sha256).hexdigest()
+DOWNLOAD, UPLOAD = b"image blob ", b"image upload "
+
+
+def image_in(url: str) -> str | None:
+    """The id of the image whose plain address in a gateway `url` is; None where it is something else."""
+    parts = urlsplit(url)
+    _, marker, image_id = parts.path.partition(PATH)
+    return image_id if marker and image_id and "/" not in image_id and not parts.query else None
+
+
+def _signature(secret: bytes, image_id: str, purpose: bytes) -> str:
+    return hmac.new(secret, purpose + image_id.encode(), hashlib.sha256).hexdigest()
 
 
 async def load_keys(db: Database) -> SigningKeys:

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision: what the processes ask for at start, without loading Alembic."""
 
 LOCK = 0x0CA1
@@ -61,9 +61,9 @@ def _upgrade(connection: sa.Connection, target: str) -> None:
     connection.rollback()
     dialect = connection.dialect.name
     if dialect == "sqlite":
+        connection.exec_driver_sql("PRAGMA busy_timeout = 30000")
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         connection.rollback()
-        connection.exec_driver_sql("PRAGMA busy_timeout = 30000")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     elif dialect == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import structlog
@@ -21,23 +20,19 @@ from cairn_database import (
 )
 from cairn_database.admission import Refusal
 from cairn_database.asking import with_spec
-from cairn_operator.conductor.power import ACTIONS, DESIRED, power_task, reboot_task
+from cairn_operator.conductor.power import ACTIONS, DESIRED, reboot_task
 from cairn_operator.conductor.resolve import (
     ResolvedRequest,
     frozen_changes,
     resolve,
 )
 from cairn_operator.conductor.scope import Scope
+from cairn_operator.conductor.wishes import LABELS, follow_wishes, new_request_id
 from cairn_runtime.kubernetes import merge_diff
 
 log = structlog.get_logger()
 CONFLICT = 409
 """The fault of an instance for which no address was free."""
-
-
-def new_request_id() -> str:
-    """The id of a request that came by kubectl, in the form that Nova's have: it ties log lines together."""
-    return f"req-{uuid.uuid4()}"
 
 
 async def apply_edits(scope: Scope) -> bool:
@@ -58,7 +53,9 @@ async def apply_edits(scope: Scope) -> bool:
     if record.task_state is not None:
         return True
     if instance.metadata.generation > record.request.get("generation", 0):
-        await _follow_spec(scope, instance, record)
+        scope.record = record = await _follow_spec(scope, instance, record)
+    if record.request.get("unapplied"):
+        await follow_wishes(scope, instance, record)
     if scope.record is not None and scope.record.task_state is None:
         await _reboot(scope, instance, scope.record)
     if scope.record is not None and scope.record.task_state is None:
@@ -94,30 +91,22 @@ def shorten(value: Any) -> str:
     return shown if len(shown) <= SHOWN_CHARACTERS else shown[:SHOWN_CHARACTERS] + "…"
 
 
-async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
+async def _follow_spec(scope: Scope, instance: Instance, record: InstanceRecord) -> InstanceRecord:
+    """Note what the user has changed: labels count at once, everything else is a wish."""
+    shown = instance.spec.changeable()
+    recorded = InstanceSpec.model_validate(record.spec).changeable()
     edits = _edits(instance, record)
-    edits.pop("reboot", None)  # see _reboot
+    labels = {name: value for name, value in edits.items() if name in LABELS}
+    wishes = {*record.request.get("unapplied", []), *edits} - LABELS - {"reboot"}  # see _reboot
+    unapplied = [name for name in CHANGEABLE if name in wishes and shown.get(name) != recorded.get(name)]
     request = {
-        **with_spec(record, **edits),
+        **with_spec(record, **labels),
         "generation": instance.metadata.generation,
-        "shown": instance.spec.changeable(),
+        "shown": shown,
+        "unapplied": unapplied,
     }
     request.pop("projection", None)
-    task = power_task(record.vm_state, DesiredPower(edits["powerState"])) if "powerState" in edits else None
-    if task is not None:
-        scope.record = await tasks.begin_task(
-            scope.env.db,
-            record.id,
-            record.version,
-            task,
-            action=ACTIONS[task],
-            request=request,
-            request_id=new_request_id(),
-        )
-    else:
-        scope.record = await instances.update_request(
-            scope.env.db, record.id, record.version, request=request
-        )
+    return await instances.update_request(scope.env.db, record.id, record.version, request=request)
 
 
 def _edits(instance: Instance, record: InstanceRecord) -> dict[str, Any]:
@@ -137,8 +126,13 @@ def _edits(instance: Instance, record: InstanceRecord) -> dict[str, Any]:
 async def _follow_row(scope: Scope, instance: Instance, record: InstanceRecord) -> None:
     shown = instance.spec.changeable()
     wanted = InstanceSpec.model_validate(record.request["spec"]).changeable()
+    refused = [*record.request.get("unapplied", [])]
     if instance.spec.reboot.generation > record.reboot_generation:
-        wanted["reboot"] = shown["reboot"]  # asked for, and refused so far
+        refused.append("reboot")
+    for name in refused:  # asked for, and not followed so far
+        wanted.pop(name, None)
+        if name in shown:
+            wanted[name] = shown[name]
     patch = merge_diff(shown, wanted)
     if not patch:
         return
@@ -190,7 +184,7 @@ async def _reboot(scope: Scope, instance: Instance, record: InstanceRecord) -> N
 
 def with_power(record: InstanceRecord, vm_state: VmState) -> dict[str, Any]:
     """The row's request after somebody else brought the machine into `vm_state`."""
-    return with_spec(record, powerState=DESIRED[vm_state])
+    return with_spec(record, powerState=DESIRED[vm_state]) if vm_state in DESIRED else record.request
 
 
 def _has_more_room(scope: Scope, record: InstanceRecord) -> bool:

@@ -5,14 +5,25 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 from cairn_crds import Guest, GuestSpec, InstanceSpec, Metadata
 from cairn_crds.guest import GuestConfig, GuestNetwork, InstanceReference, node_namespace
+from cairn_crds.guest_operation import (
+    GuestOperation,
+    GuestPassword,
+    LiveDestination,
+    OperationKind,
+    Upload,
+)
 from cairn_crds.image_source import GuestImage
-from cairn_database import InstanceRecord, InterfaceRecord
+from cairn_crds.instance import DesiredPower
+from cairn_crds.peer import Peer
+from cairn_database import InstanceRecord, InterfaceRecord, TaskState
 from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.images.signing import SigningKeys
+from cairn_database.records import MoveKind, Operation
 
 NO_KEYS = SigningKeys(())
 
@@ -23,15 +34,16 @@ def build_guest(
     absent: bool = False,
     keys: SigningKeys = NO_KEYS,
     zone: str = DEFAULT_ZONE,
+    peer: Peer | None = None,
 ) -> Guest:
     """The Guest of `record`, which has a host. `absent`: the one that tells the host to remove it. `keys`
     sign the address of an image in the gateway's store. `zone`: the host's, which the guest is told where
-    none was asked for."""
+    none was asked for. `peer`: the host that its disks come from."""
     if record.host is None:
         raise ValueError(f"instance {record.id} has no host")
     return Guest(
         metadata=Metadata(name=record.id, namespace=node_namespace(record.host)),
-        spec=build_spec(record, absent=absent, keys=keys, zone=zone),
+        spec=build_spec(record, absent=absent, keys=keys, zone=zone, peer=peer),
     )
 
 
@@ -41,29 +53,24 @@ def build_spec(
     absent: bool = False,
     keys: SigningKeys = NO_KEYS,
     zone: str = DEFAULT_ZONE,
+    peer: Peer | None = None,
 ) -> GuestSpec:
     """The machine that `record` stands for."""
     spec = InstanceSpec.model_validate(record.request["spec"])
-    flavor, image = record.flavor, record.image
+    flavor = record.flavor
     return GuestSpec(
         instance=InstanceReference(namespace=record.namespace, name=record.name, project=record.project),
         absent=absent,
-        launched=record.launched_at is not None,
+        launched=record.launched_at is not None and not is_arriving(record),
         fencing_epoch=record.fencing_epoch,
-        power_state=spec.power_state,
+        power_state=_power(record, spec),
         reboot=spec.reboot,
         vcpus=flavor["vcpus"],
         memory_mib=flavor["memoryMiB"],
         root_disk_gib=flavor.get("diskGiB", 0),
         ephemeral_disk_gib=flavor.get("ephemeralGiB", 0),
         swap_mib=flavor.get("swapMiB", 0),
-        image=GuestImage(
-            name=image["name"],
-            url=keys.signed(image["url"]),
-            sha256=image["sha256"],
-            disk_format=image.get("diskFormat", "qcow2"),
-            properties=image.get("properties", {}),
-        ),
+        image=_image(base_image(record), keys),
         networks=[
             _network(interface, record.request["networks"][interface.ordinal])
             for interface in record.interfaces
@@ -77,8 +84,129 @@ def build_spec(
             admin_password_hash=spec.admin_password_hash,
             metadata=spec.metadata,
         ),
+        operation=_operation(record, keys, peer),
+        crash_dump=spec.crash_dump.generation,
         request_id=record.request_id,
         extra_specs=flavor.get("extraSpecs", {}),
+    )
+
+
+ARRIVING = (TaskState.RESIZE_FINISH, TaskState.REBUILD_SPAWNING, TaskState.UNSHELVING)
+"""Tasks in which a host is to make a machine for an instance that has run before, somewhere else."""
+
+
+def is_arriving(record: InstanceRecord) -> bool:
+    """Whether its host has not had it before."""
+    move = record.move
+    if record.task_state is TaskState.MIGRATING:
+        return record.operation is not None and record.operation.kind is OperationKind.PREPARE_INCOMING
+    return record.task_state in ARRIVING and move is not None and not move.stays
+
+
+def base_image(record: InstanceRecord) -> dict[str, Any]:
+    """What its root disk is made of: of one that has been shelved, the image of itself."""
+    shelved: dict[str, Any] | None = record.details.get("baseImage")
+    return shelved or record.image
+
+
+def guests_of(record: InstanceRecord) -> list[InstanceRecord]:
+    """What hosts should have of it: for each of them, the row as that host is to see it. Whatever another
+    host has is to go.
+
+    Besides its own host that is the other end of a move: where it came from, kept off until the move is
+    confirmed, or where a live migration is awaited.
+    """
+    if record.host is None or record.task_state in BEFORE_GUEST:
+        return []
+    own = record
+    if record.operation is not None and record.operation.host != record.host:
+        own = replace(record, operation=None)
+    views = [] if _leaves_host(record) else [own]
+    other = _other(record)
+    return views if other is None else [*views, other]
+
+
+def _leaves_host(record: InstanceRecord) -> bool:
+    """Whether its own host is to have nothing of it any more."""
+    move, task = record.move, record.task_state
+    if task is TaskState.SHELVING_OFFLOADING:
+        return True
+    if move is None:
+        return False
+    if move.kind is MoveKind.EVACUATION:
+        return move.destination is not None and record.host == move.source
+    if task is TaskState.UNSHELVING:
+        return move.failure is not None
+    return task is TaskState.RESIZE_REVERTING and not move.stays and record.host == move.destination
+
+
+BEFORE_GUEST = (TaskState.SCHEDULING, TaskState.NETWORKING)
+"""Tasks in which nothing has been made on the host yet."""
+
+
+def _other(record: InstanceRecord) -> InstanceRecord | None:
+    move, host = record.move, record.other_host
+    if move is None or host is None:
+        return None
+    if move.kind is MoveKind.LIVE:
+        prepared = Operation(move.id, OperationKind.PREPARE_INCOMING, host)
+        is_awaited = record.operation is not None and record.host == move.source
+        return replace(record, host=host, operation=prepared) if is_awaited else None
+    kept = record.host == move.destination and record.task_state is not TaskState.RESIZE_CONFIRMING
+    if move.kind is MoveKind.EVACUATION or not kept:
+        return None
+    was = {**record.request, "spec": {**record.spec, "powerState": DesiredPower.STOPPED.value}}
+    return replace(
+        record,
+        host=host,
+        flavor=move.old_flavor or record.flavor,
+        fencing_epoch=record.fencing_epoch - 1,
+        operation=None,
+        task_state=None,
+        request=was,
+    )
+
+
+def _power(record: InstanceRecord, spec: InstanceSpec) -> DesiredPower:
+    is_leaving = record.task_state is TaskState.RESIZE_MIGRATING
+    is_shelved = spec.power_state is DesiredPower.SHELVED
+    return DesiredPower.STOPPED if is_leaving or is_shelved else spec.power_state
+
+
+def _operation(record: InstanceRecord, keys: SigningKeys, peer: Peer | None) -> GuestOperation | None:
+    operation = record.operation
+    if operation is None:
+        return None
+    given, move = operation.given, record.move
+    destination = None
+    if operation.kind is OperationKind.LIVE_MIGRATE and move is not None:
+        destination = LiveDestination(
+            host=move.destination or "",
+            address=move.address or "",
+            copy_disks=move.copy_disks is not False,
+            abort=move.abort,
+            force_complete=move.force_complete,
+        )
+    return GuestOperation(
+        id=operation.id,
+        kind=operation.kind,
+        image=_image(given["image"], keys) if "image" in given else None,
+        upload=Upload(url=keys.signed_upload(given["url"])) if "url" in given else None,
+        password=GuestPassword.model_validate(given["password"]) if "password" in given else None,
+        peer=peer if operation.kind is OperationKind.FETCH_DISKS else None,
+        destination=destination,
+        shut_down=bool(given.get("shutDown")),
+        graceful_seconds=given.get("gracefulSeconds"),
+    )
+
+
+def _image(image: dict[str, Any], keys: SigningKeys) -> GuestImage:
+    return GuestImage(
+        name=image["name"],
+        url=keys.signed(image["url"]),
+        sha256=image["sha256"],
+        disk_format=image.get("diskFormat", "qcow2"),
+        properties=image.get("properties", {}),
     )
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from cairn_crds import Guest
+from cairn_crds.guest import node_namespace
+from cairn_crds.guest_operation import OperationKind
+from cairn_crds.peer import Peer
 from cairn_database import InstanceRecord, TaskState, VmState, failures, tasks
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import with_power
-from cairn_operator.conductor.guest_spec import build_guest
+from cairn_operator.conductor.flows import FLOWS
+from cairn_operator.conductor.guest_spec import build_guest, guests_of
 from cairn_operator.conductor.outcome import (
     REQUEST_FAULTS,
     BuildFailed,
@@ -21,17 +27,18 @@ from cairn_operator.conductor.outcome import (
 )
 from cairn_operator.conductor.power import DESIRED
 from cairn_operator.conductor.scope import Scope
+from cairn_runtime.agent_errors import AgentUnreachable
 from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
+from cairn_runtime.peers import for_disks, read_peer
+from cairn_runtime.store import Key
 
 log = structlog.get_logger()
-BEFORE_GUEST = (TaskState.SCHEDULING, TaskState.NETWORKING)
-"""Tasks in which nothing has been made on the host yet."""
 
 
-async def keep_guest(scope: Scope) -> bool:
-    """The Guest is there and says what the row says."""
+async def keep_guests(scope: Scope) -> bool:
+    """The Guests are there and say what the row says: one, or while it moves two. Others go."""
     record = scope.record
-    if record is None or record.host is None or scope.is_deleting or record.task_state in BEFORE_GUEST:
+    if record is None or scope.is_deleting:
         return True
     guest = scope.guest
     if guest is not None and guest.spec.absent and record.task_state is TaskState.SPAWNING:
@@ -42,13 +49,48 @@ async def keep_guest(scope: Scope) -> bool:
         scope.env.retreating.setdefault(record.id, interrupted)
     if record.id in scope.env.retreating:
         return True
-    await _write_guest(scope, record, absent=False)
+    wanted = guests_of(record)
+    hosts = {view.host for view in wanted} | {record.host}  # its own is `remove_guest`'s to take away
+    await _remove_others(scope, record, hosts)
+    for view in wanted:
+        await _write_guest(scope, view, absent=False)
     return True
 
 
+async def _remove_others(scope: Scope, record: InstanceRecord, hosts: set[str | None]) -> bool:
+    """Have every other host remove what it has of it; True where none has anything any more."""
+    keep = {node_namespace(host) for host in hosts if host}
+    found = [key for key in scope.env.guests.named(record.id) if key[0] not in keep]
+    for key in found:
+        guest = scope.env.guests.get(*key)
+        if guest is not None and not guest.spec.absent:
+            await _write_guest(scope, replace(record, host=node_of(key)), absent=True)
+    return all(scope.env.is_forced_down(node_of(key)) for key in found)
+
+
+async def _peer(scope: Scope, view: InstanceRecord, guest: Guest | None) -> Peer | None:
+    """The host that has the disks that `view`'s host is to fetch."""
+    operation, move = view.operation, view.move
+    if operation is None or operation.kind is not OperationKind.FETCH_DISKS or move is None:
+        return None
+    known = guest.spec.operation.peer if guest is not None and guest.spec.operation is not None else None
+    has_failed = guest is not None and guest.status.fault is not None
+    if known is not None and not has_failed:
+        return known
+    try:
+        source = await read_peer(scope.env.kubernetes, move.source or "")
+    except AgentUnreachable:
+        scope.after(1.0)
+        return known
+    return for_disks(source, view.id, operation.id)
+
+
 async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) -> None:
-    guest = scope.guest
-    wanted = build_guest(record, absent=absent, keys=scope.env.image_keys, zone=_zone(scope, record, guest))
+    guest = scope.guest_on(record.host or "")
+    peer = None if absent else await _peer(scope, record, guest)
+    wanted = build_guest(
+        record, absent=absent, keys=scope.env.image_keys, zone=_zone(scope, record, guest), peer=peer
+    )
     namespace, name = wanted.metadata.namespace, wanted.metadata.name
     if guest is None or guest.metadata.deletion_timestamp is not None:
         try:
@@ -123,10 +165,19 @@ async def remove_guest(scope: Scope) -> bool:
     return False
 
 
+async def remove_guests(scope: Scope) -> bool:
+    """True once no host has anything of it."""
+    record = scope.record
+    if record is None:
+        return True
+    others_gone = await _remove_others(scope, record, {record.host})
+    return await remove_guest(scope) and others_gone
+
+
 async def take_outcome(scope: Scope) -> bool:
     """What the host reports becomes what is recorded."""
     record, guest = scope.record, scope.guest
-    if record is None or scope.is_deleting:
+    if record is None or scope.is_deleting or record.task_state in FLOWS:
         return True
     if record.id in scope.env.retreating:
         failure = scope.env.retreating[record.id]
@@ -292,3 +343,8 @@ async def _retreat(scope: Scope, record: InstanceRecord, failure: BuildFailed) -
 def _warn(scope: Scope, reason: str, message: str) -> None:
     if scope.instance is not None:
         scope.env.events.warning(scope.instance, reason, message)
+
+
+def node_of(key: Key) -> str:
+    """The host that a Guest is on."""
+    return key[0].removeprefix(node_namespace(""))

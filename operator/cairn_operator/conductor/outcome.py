@@ -14,6 +14,18 @@ REQUEST_FAULTS = frozenset({"ImageCorrupt", "DiskTooSmall", "UserDataInvalid"})
 """Faults of the request, not of the host: another host would answer the same."""
 
 
+SETTLED = frozenset(
+    {
+        VmState.RESCUED,
+        VmState.RESIZED,
+        VmState.SOFT_DELETED,
+        VmState.SHELVED,
+        VmState.SHELVED_OFFLOADED,
+    }
+)
+"""States that an instance keeps whatever its machine does."""
+
+
 @dataclass(frozen=True)
 class Nothing:
     """There is nothing to record."""
@@ -83,6 +95,8 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     if status.phase is not GuestPhase.READY or status.spec_generation < guest.metadata.generation:
         return Nothing()
     vm_state = VM_STATES.get(status.power_state)
+    if task is None and vm_state is not None and record.vm_state in SETTLED:
+        vm_state = record.vm_state  # not a matter of power: only what the machine does is news
     held = task is None and record.details.get("heldInError")  # an administrator says so, and takes it back
     if vm_state is None or held:
         return Nothing()

@@ -40,12 +40,14 @@ from cairn_database.admission import Refusal
 from cairn_database.networking.errors import PortInUse, PortNotFound, SecurityGroupNotFound
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor import metrics
-from cairn_operator.conductor.changes import apply_edits, group_id, new_request_id
-from cairn_operator.conductor.guests import keep_guest, remove_guest, take_outcome
+from cairn_operator.conductor.changes import apply_edits, group_id
+from cairn_operator.conductor.flow_running import act_on_time, run_flow
+from cairn_operator.conductor.guests import keep_guests, remove_guests, take_outcome
 from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.projection import View, is_passing, project
 from cairn_operator.conductor.resolve import ResolvedRequest, resolve
 from cairn_operator.conductor.scope import Scope
+from cairn_operator.conductor.wishes import new_request_id
 from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
 
 log = structlog.get_logger()
@@ -268,7 +270,7 @@ async def remove(scope: Scope) -> bool:
         await scope.env.kubernetes.delete(
             Instance, instance.metadata.name, instance.metadata.namespace, uid=instance.metadata.uid
         )
-    if not await remove_guest(scope):
+    if not await remove_guests(scope):
         return True  # shows Deleting, and waits for the host
     key = scope.guest_key
     await removal.finish_delete(scope.env.db, record.id)
@@ -431,7 +433,9 @@ PHASES: tuple[Phase, ...] = (
     apply_edits,
     await_placement,
     connect,
-    keep_guest,
+    keep_guests,
+    run_flow,
     take_outcome,
+    act_on_time,
     show,
 )

@@ -19,6 +19,11 @@ PHASES: dict[VmState, InstancePhase] = {
     VmState.STOPPED: InstancePhase.STOPPED,
     VmState.PAUSED: InstancePhase.PAUSED,
     VmState.SUSPENDED: InstancePhase.SUSPENDED,
+    VmState.RESCUED: InstancePhase.RESCUED,
+    VmState.RESIZED: InstancePhase.RESIZED,
+    VmState.SHELVED: InstancePhase.SHELVED,
+    VmState.SHELVED_OFFLOADED: InstancePhase.SHELVED,
+    VmState.SOFT_DELETED: InstancePhase.SOFT_DELETED,
     VmState.ERROR: InstancePhase.ERROR,
 }
 LONGEST_MESSAGE = 4096

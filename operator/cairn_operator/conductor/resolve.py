@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cairn_crds import Flavor, Image, Instance, InstanceSpec, Network, Project, Resource
+from cairn_crds import Flavor, Image, Instance, InstanceSpec, KeyPair, Network, Project, Resource
 from cairn_crds.instance import CHANGEABLE, NetworkRequest
 from cairn_database import InstanceRecord, KeyPairRecord, admission
 from cairn_database.admission import Refusal
@@ -56,18 +56,16 @@ def resolve(instance: Instance, catalog: Catalog) -> ResolvedRequest:
     """Look up everything that `instance` refers to. Raises Refusal."""
     spec = instance.spec
     namespace = instance.metadata.namespace or ""
-    project = _project(catalog, namespace)
+    project = project_of(catalog, namespace)
     flavor = _flavor(catalog, spec, project.metadata.name)
-    image = _image(catalog, spec, project.metadata.name)
+    image = image_of(catalog, spec, project.metadata.name)
     admission.check_fit(flavor.metadata.name, flavor.spec, image.metadata.name, image.spec)
     networks = _networks(catalog, spec, project.metadata.name)
     if spec.user_data is not None and spec.user_data_base64 is not None:
         raise Refusal("InvalidUserData", "Give spec.userData or spec.userDataBase64, not both.")
     key_pair = None
     if spec.key_pair:
-        found = _find(catalog.key_pairs, spec.key_pair, "keyPair", namespace)
-        if problem := key_problem(found):
-            raise Refusal("KeyPairInvalid", f"KeyPair '{spec.key_pair}': {problem}")
+        found = key_pair_of(catalog, spec.key_pair, namespace)
         key_pair = KeyPairRecord(found.metadata.name, found.spec.public_key)
     if spec.scheduler_hints.group:
         _find(catalog.server_groups, spec.scheduler_hints.group, "schedulerHints.group", namespace)
@@ -105,7 +103,8 @@ def _choices(names: list[str]) -> str:
     return "one of: " + ", ".join(names[:NAMES_SHOWN]) + more
 
 
-def _project(catalog: Catalog, namespace: str) -> Project:
+def project_of(catalog: Catalog, namespace: str) -> Project:
+    """The enabled project that the namespace belongs to. Raises Refusal."""
     project = catalog.project_of(namespace)
     if project is None:
         raise Refusal(
@@ -121,13 +120,27 @@ def _project(catalog: Catalog, namespace: str) -> Project:
     return project
 
 
+def flavor_of(catalog: Catalog, name: str) -> Flavor | None:
+    """The flavor of that name, if there is one."""
+    return Catalog.find(catalog.flavors, name)
+
+
+def key_pair_of(catalog: Catalog, name: str, namespace: str) -> KeyPair:
+    """The key pair of that name, which makes sense. Raises Refusal."""
+    found = _find(catalog.key_pairs, name, "keyPair", namespace)
+    if problem := key_problem(found):
+        raise Refusal("KeyPairInvalid", f"KeyPair '{name}': {problem}")
+    return found
+
+
 def _flavor(catalog: Catalog, spec: InstanceSpec, project: str) -> Flavor:
     flavor = _find(catalog.flavors, spec.flavor, "flavor")
     admission.check_flavor(spec.flavor, flavor.spec, project)
     return flavor
 
 
-def _image(catalog: Catalog, spec: InstanceSpec, project: str) -> Image:
+def image_of(catalog: Catalog, spec: InstanceSpec, project: str) -> Image:
+    """The image of `spec`, which the project may use. Raises Refusal."""
     image = _find(catalog.images, spec.image, "image")
     admission.check_image(spec.image, image.spec, project)
     return image

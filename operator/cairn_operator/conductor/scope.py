@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from cairn_crds import ComputeNode, Guest, HostAggregate, HostAggregateSpec, Instance
 from cairn_crds.guest import node_namespace
@@ -65,6 +66,8 @@ class Environment:
     """Instances whose spec cannot be built now: looked at again when what they refer to changes."""
     retreating: dict[str, BuildFailed] = field(default_factory=dict)
     """Builds that failed and whose remains are being removed from the host, by id."""
+    progress: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What was last recorded of live migrations under way, by instance id."""
     removing: set[str] = field(default_factory=set)
     """Instances whose host has been told to remove the machine, by id: only for these does a Guest that
     goes mean that the machine has gone."""
@@ -117,6 +120,10 @@ class Scope:
         """The Guest as last seen."""
         key = self.guest_key
         return None if key is None else self.env.guests.get(*key)
+
+    def guest_on(self, host: str) -> Guest | None:
+        """The Guest that this host has of it, as last seen."""
+        return self.env.guests.get(node_namespace(host), self.record.id) if self.record else None
 
     @property
     def is_deleting(self) -> bool:

@@ -30,6 +30,17 @@ class ConductorSettings(Section):
     """A build that has not ended by then fails on that host (Nova: `instance_build_timeout`)."""
     task_timeout_seconds: float = Field(600.0, gt=0)
     """A power change or a reboot that has not ended by then is given up."""
+    move_timeout_seconds: float = Field(6 * 3600.0, gt=0)
+    """A migration, a resize or a snapshot that has not ended by then is given up: disks may be large."""
+    resize_confirm_seconds: float = Field(0.0, ge=0)
+    """A resize or a cold migration is confirmed by itself after this long; 0: never (Nova:
+    `resize_confirm_window`)."""
+    shelved_offload_seconds: float = Field(0.0, ge=-1)
+    """How long a shelved instance stays on its host; 0: not at all, -1: for ever (Nova:
+    `shelved_offload_time`)."""
+    image_store_url: str = ""
+    """Where hosts reach the gateway, as the gateway's `images.hosts_url`: images of instances that are asked
+    for by kubectl go there. Left out: they are refused."""
     max_attempts: int = Field(3, ge=1)
     """Hosts tried before a build fails (Nova: `scheduler.max_attempts`)."""
     lease_seconds: float = Field(5.0, gt=0)

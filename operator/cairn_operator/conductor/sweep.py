@@ -74,14 +74,13 @@ class Sweep:
                 continue
             started = loop.time()
             try:
-                rows = await instances.list_in_task(self._env.db, [TaskState.SCHEDULING], limit=AWAITED)
+                waiting = set(await instances.list_awaiting_host(self._env.db, limit=AWAITED))
             except DatabaseError as error:
                 log.warning("claims.not_polled", error=str(error))
                 await asyncio.sleep(1)
                 continue
             # A long queue makes the question dearer: it may not take more than a tenth of the time.
             pause = max(shortest, 10 * (loop.time() - started))
-            waiting = {instance_id for instance_id, _version in rows}
             for instance_id in [i for i in awaiting if i not in waiting]:
                 key = awaiting.pop(instance_id, None)
                 if key is not None:

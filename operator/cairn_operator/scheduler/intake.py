@@ -9,6 +9,7 @@ from typing import Any
 
 from cairn_crds.server_group import GroupPolicy
 from cairn_database import Database, InstanceRecord, ServerGroupNotFound, claims, hosts, instances, tenants
+from cairn_database.records import MoveKind
 from cairn_operator.scheduler.request import (
     Group,
     InvalidRequest,
@@ -153,6 +154,31 @@ def hint(hints: Mapping[str, Any], *spellings: str) -> tuple[str, ...]:
     return ()
 
 
+def _group(group: GroupState, record: InstanceRecord) -> Group:
+    """The other members: one that moves leaves its host."""
+    hosts = group.hosts
+    if record.host in hosts:
+        hosts = {**hosts, record.host: hosts[record.host] - 1}
+        hosts = {host: members for host, members in hosts.items() if members}
+    return Group(group.id, group.policy, group.max_per_host, hosts)
+
+
+def _wanted_host(record: InstanceRecord) -> str | None:
+    """The only host that will do: of a move, the one that was asked for with it."""
+    if record.move is not None:
+        return record.move.wanted_host
+    host: str | None = (record.request.get("spec") or {}).get("host")
+    return host
+
+
+def _left_hosts(record: InstanceRecord) -> frozenset[str]:
+    """The host that it is to leave; only a resize may stay where it is."""
+    move = record.move
+    if move is None or move.source is None or move.kind is MoveKind.RESIZE:
+        return frozenset()
+    return frozenset({move.source})
+
+
 def read_record(
     record: InstanceRecord,
     group: GroupState | None = None,
@@ -160,7 +186,9 @@ def read_record(
     same_host: frozenset[str] | None = None,
 ) -> PlacementRequest:
     """The request in a row. Raises InvalidRequest where it makes no sense."""
-    flavor, image = record.flavor, record.image
+    flavor, image, move = record.flavor, record.image, record.move
+    if move is not None and move.new_flavor is not None:
+        flavor = move.new_flavor
     try:
         properties = pairs(image.get("properties") or {})
         return PlacementRequest(
@@ -178,9 +206,9 @@ def read_record(
             extra=read_extra_specs(pairs(flavor.get("extraSpecs") or {}), properties),
             image_properties=properties,
             zone=record.availability_zone,
-            host=(record.request.get("spec") or {}).get("host"),
-            group=Group(group.id, group.policy, group.max_per_host, group.hosts) if group else None,
-            excluded_hosts=frozenset(record.excluded_hosts),
+            host=_wanted_host(record),
+            group=_group(group, record) if group else None,
+            excluded_hosts=frozenset(record.excluded_hosts) | _left_hosts(record),
             different_host=different_host,
             same_host=same_host,
             query=read_query(record.hints.get("query")),

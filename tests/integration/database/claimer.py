@@ -28,7 +28,12 @@ async def claim_until_full(db: Database, seed: int, batch: int) -> int:
             db,
             [
                 claims.ClaimRequest(
-                    record.id, record.version, chance.choice(free).name, record.vcpus, record.memory_mib, 1
+                    record.id,
+                    record.version,
+                    chance.choice(free).name,
+                    record.counted_vcpus,
+                    record.counted_memory_mib,
+                    1,
                 )
                 for record in chosen
             ],

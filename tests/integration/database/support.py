@@ -76,7 +76,11 @@ def new(name: str = "web", **changes: Any) -> NewInstance:
 
 
 def claim_of(record: InstanceRecord, host: str, **changes: Any) -> claims.ClaimRequest:
-    values: dict[str, Any] = {"vcpus": record.vcpus, "memory_mib": record.memory_mib, "disk_gib": 1}
+    values: dict[str, Any] = {
+        "vcpus": record.counted_vcpus,
+        "memory_mib": record.counted_memory_mib,
+        "disk_gib": 1,
+    }
     return claims.ClaimRequest(record.id, record.version, host, **(values | changes))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from cairn_crds.instance import PowerState, RebootType
 from cairn_database import Database, InstanceNotFound, TaskState, VmState, asking, history, instances, tasks
+from cairn_database.asking import Asked
 from cairn_database.legality import ACTIONS, ActionRefused, InstanceLocked, check
 from cairn_database.records import InstanceRecord
 from cairn_database.rows import compare_and_set, load, now
@@ -28,7 +29,7 @@ async def test_a_power_action_begins_its_task_once(db: Database, action: str) ->
     assert states is not None
     record = await put(db, record.id, vm_state=sorted(states)[0])
     task, power = asking.POWER_TASKS[action]
-    asked = [asking.change_power(db, record.id, action, request_id=f"req-{n}") for n in range(5)]
+    asked = [asking.change_power(db, record.id, action, Asked(request_id=f"req-{n}")) for n in range(5)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     begun = [answer for answer in answers if isinstance(answer, InstanceRecord)]
     refused = [answer for answer in answers if isinstance(answer, ActionRefused)]
@@ -45,8 +46,8 @@ async def test_a_lock_is_for_everybody_but_who_overrides_it(db: Database) -> Non
     assert (locked.locked, locked.spec["lockedReason"]) == (True, "audit")
     assert locked.details["lockedBy"] == "admin"
     with pytest.raises(InstanceLocked):
-        await asking.change_power(db, record.id, "stop", request_id="req-2")
-    await asking.change_power(db, record.id, "stop", request_id="req-3", overrides_lock=True)
+        await asking.change_power(db, record.id, "stop", Asked(request_id="req-2"))
+    await asking.change_power(db, record.id, "stop", Asked(request_id="req-3", overrides_lock=True))
     free = await asking.unlock(db, record.id, request_id="req-4")
     assert (free.locked, "lockedReason" in free.spec, free.details) == (False, False, {})
 
@@ -54,7 +55,7 @@ async def test_a_lock_is_for_everybody_but_who_overrides_it(db: Database) -> Non
 async def test_a_reboot_counts_on_from_what_was_reached(db: Database) -> None:
     await make_cloud(db)
     record = await put(db, (await active(db)).id, reboot_generation=4)
-    after = await asking.reboot(db, record.id, RebootType.HARD, request_id="req-1")
+    after = await asking.reboot(db, record.id, RebootType.HARD, Asked(request_id="req-1"))
     assert (after.task_state, after.spec["reboot"]) == (
         TaskState.REBOOTING_HARD, {"generation": 5, "type": "Hard"},
     )  # fmt: skip
@@ -65,7 +66,7 @@ async def test_an_administrators_error_is_lifted_by_a_task_that_ends_well(db: Da
     record = await active(db)
     held = await asking.reset_state(db, record.id, VmState.ERROR, request_id="req-1")
     assert (held.vm_state, held.fault_code, held.details) == (VmState.ERROR, 500, {"heldInError": True})
-    rebooting = await asking.reboot(db, record.id, RebootType.HARD, request_id="req-2")
+    rebooting = await asking.reboot(db, record.id, RebootType.HARD, Asked(request_id="req-2"))
     ended = await tasks.finish_task(
         db,
         record.id,
@@ -93,7 +94,7 @@ async def test_nothing_is_asked_of_what_is_gone(db: Database) -> None:
     record = await active(db)
     await delete(db, await instances.get(db, record.id))
     with pytest.raises(InstanceNotFound):
-        await asking.change_power(db, record.id, "stop", request_id="req-1")
+        await asking.change_power(db, record.id, "stop", Asked(request_id="req-1"))
     with pytest.raises(InstanceNotFound):
         await asking.change_labels(db, record.id, lambda _row: ({}, {}))
 

@@ -100,5 +100,5 @@ async def test_a_task_is_begun_from_the_expected_one_only(db: Database) -> None:
         await tasks.begin_task(db, record.id, record.version, TaskState.POWERING_OFF)
     with pytest.raises(ConcurrentUpdate, match="task spawning"):
         await tasks.finish_task(db, record.id, record.version, expected_task_state=TaskState.SPAWNING, **DONE)
-    with pytest.raises(ConcurrentUpdate, match="task scheduling"):
+    with pytest.raises(ConcurrentUpdate, match="awaiting a host"):
         await claims.place_failed(db, record.id, record.version, "too late")

@@ -27,6 +27,7 @@ from cairn_database import (
     tasks,
     tenants,
 )
+from cairn_database.asking import Asked
 from cairn_database.listing import Filter, InstanceQuery, Operator
 from integration.database.conftest import sqlite_only
 from integration.database.support import active, delete, make_cloud, new, spawning
@@ -109,7 +110,7 @@ async def _everything_hot(db: Database) -> None:
     await instances.list_live(db, after_id=record.id)
     await instances.list_keys(db, after_id=record.id)
     await instances.list_unscheduled(db)
-    await instances.list_in_task(db, [TaskState.NETWORKING])
+    await instances.list_awaiting_host(db)
     await instances.list_by_host(db, "host-0")
     await instances.get_by_name(db, "blue", "other")
     await instances.get_many(db, [record.id, other.id])
@@ -121,7 +122,7 @@ async def _everything_hot(db: Database) -> None:
     await history.list_actions(db, record.id)
     for query in LISTS:
         await listing.list_instances(db, query)
-    await asking.change_power(db, record.id, "start", request_id="req-1")
+    await asking.change_power(db, record.id, "start", Asked(request_id="req-1"))
     await delete(db, record)
     await tenants.project_of_namespace(db, "blue")
 

@@ -239,15 +239,16 @@ def _with_project_only() -> Catalog:
 
 
 CHANGEABLE = {
-    "powerState", "reboot", "metadata", "displayName", "description", "tags", "locked", "lockedReason"
+    "powerState", "flavor", "rescue", "rebuild", "image", "keyPair", "userData", "userDataBase64",
+    "reboot", "crashDump", "metadata", "displayName", "description", "tags", "locked", "lockedReason",
 }  # fmt: skip
 
 
-def test_only_power_reboot_and_labels_may_change_afterwards() -> None:
+def test_what_a_task_or_a_label_can_follow_may_change_afterwards() -> None:
     fields = {field.alias or name for name, field in InstanceSpec.model_fields.items()}
     assert fields > CHANGEABLE
     for field in fields:
         changed = frozen_changes({field: 2}, {field: 1})
         assert changed == ([] if field in CHANGEABLE else [field])
-    assert frozen_changes({"userData": "x"}, {}) == ["userData"]
-    assert frozen_changes({}, {"userData": "x"}) == ["userData"]
+    assert frozen_changes({"hostname": "x"}, {}) == ["hostname"]
+    assert frozen_changes({}, {"hostname": "x"}) == ["hostname"]

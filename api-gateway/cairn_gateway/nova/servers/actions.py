@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from cairn_crds.instance import RebootType
 from cairn_database import InstanceNotFound, InstanceRecord, VmState, asking, removal
+from cairn_database.asking import Asked
 from cairn_database.legality import ActionRefused, InstanceLocked, check
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import Conflict, NotFound
@@ -76,19 +77,18 @@ async def perform(
     return Answer(status=status)
 
 
+def asked_by(call: Call) -> Asked:
+    """Who asks, as the database wants to know it."""
+    return Asked(request_id=call.request_id, user_id=call.caller.user_id, overrides_lock=call.is_admin)
+
+
 def power(action: str, says: str) -> Handler:
     """A handler for one of `asking.POWER_TASKS`."""
 
     async def handler(call: Call) -> Answer:
         return await perform(
             call,
-            lambda record: asking.change_power(
-                call.services.db,
-                record.id,
-                action,
-                request_id=call.request_id,
-                overrides_lock=call.is_admin,
-            ),
+            lambda record: asking.change_power(call.services.db, record.id, action, asked_by(call)),
         )
 
     handler.__doc__ = says
@@ -101,9 +101,7 @@ async def reboot(call: Call) -> Answer:
     kind = RebootType.HARD if body.reboot.type == "HARD" else RebootType.SOFT
     return await perform(
         call,
-        lambda record: asking.reboot(
-            call.services.db, record.id, kind, request_id=call.request_id, overrides_lock=call.is_admin
-        ),
+        lambda record: asking.reboot(call.services.db, record.id, kind, asked_by(call)),
     )
 
 

@@ -1,0 +1,37 @@
+"""Backups: of an instance's images of one type, only the newest stay (Nova API: createBackup)."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from cairn_database.engine import Database
+from cairn_database.images import rows
+from cairn_database.images.tables import images
+
+INSTANCE, TYPE, IMAGE_TYPE = "instance_uuid", "backup_type", "image_type"
+"""Properties that a backup has."""
+
+
+async def rotate(db: Database, instance_id: str, backup_type: str, keep: int) -> list[str]:
+    """Remove the older ones beyond `keep`; their ids. Protected ones stay, and count."""
+    query = sa.select(images.c.id).where(
+        images.c.removed_at.is_(None), images.c.properties.contains(instance_id)
+    )
+
+    def transaction(conn: sa.Connection) -> list[str]:
+        found = [rows.find(conn, images.c.id == image_id) for image_id in list(conn.scalars(query))]
+        backups = [
+            record
+            for record in found
+            if record is not None
+            and record.properties.get(INSTANCE) == instance_id
+            and record.properties.get(TYPE) == backup_type
+            and record.properties.get(IMAGE_TYPE) == "backup"
+        ]
+        backups.sort(key=lambda record: (record.created_at, record.id), reverse=True)
+        old = [record.id for record in backups[keep:] if not record.protected]
+        for image_id in old:
+            rows.mark_removed(conn, image_id)
+        return old
+
+    return await db.run(transaction)

@@ -1,0 +1,409 @@
+"""What is asked of an instance that takes it to another host or flavor: resize, migrate, evacuate, shelve.
+
+Each is one transaction, as in `asking`: judged by the table of legality, and begun. The scheduler finds the
+host, the conductor takes the steps (`cairn_operator.conductor.flows`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from cairn_crds.guest_operation import OperationKind
+from cairn_crds.instance import DesiredPower
+from cairn_database import allocations, legality, moves, quotas, steps
+from cairn_database.asking import Asked, act, live_row, with_spec
+from cairn_database.engine import Database
+from cairn_database.errors import ConcurrentUpdate, DatabaseError
+from cairn_database.records import (
+    InstanceRecord,
+    Json,
+    Move,
+    MoveKind,
+    Operation,
+    TaskState,
+    VmState,
+)
+from cairn_database.rows import now
+from cairn_database.tables import compute_nodes
+
+
+class HostStillInUse(DatabaseError):
+    """An instance cannot be evacuated, because its host may be running it."""
+
+    def __init__(self, host: str, *, up: bool) -> None:
+        self.host = host
+        why = (
+            "It reports: migrate the instance, or drain the host."
+            if up
+            else "It is silent, but its guests may be running: make sure that it is off, then force it down."
+        )
+        super().__init__(f"Compute service of {host} is still in use. {why}")
+
+
+class UnknownHost(DatabaseError):
+    """There is no such compute host, or it is the one that the instance is on."""
+
+
+async def resize(
+    db: Database,
+    instance_id: str,
+    asked: Asked,
+    *,
+    flavor: Json,
+    migration_id: str | None = None,
+) -> InstanceRecord:
+    """To another flavor, on whichever host has room. What does not fit (a smaller disk) is for the caller to
+    refuse (`admission.check_resize`).
+
+    Nova API: resize. Raises InstanceNotFound, ActionRefused, InstanceLocked, QuotaExceeded, ConcurrentUpdate.
+    """
+
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("resize", record, overrides_lock=asked.overrides_lock)
+        move = Move(
+            id=migration_id or str(uuid.uuid4()),
+            kind=MoveKind.RESIZE,
+            source=record.host,
+            vm_state=record.vm_state,
+            old_flavor=record.flavor,
+            new_flavor=flavor,
+        )
+        after = replace(record, move=move)
+        more = quotas.Demand(
+            0,
+            after.counted_vcpus - record.counted_vcpus,
+            after.counted_memory_mib - record.counted_memory_mib,
+        )
+        quotas.take(conn, record.project, more, record.user_id)
+        changes = _begin(conn, record, move, asked)
+        return {**changes, "request": with_spec(record, flavor=flavor["name"])}
+
+    return await act(db, instance_id, "resize", asked, change)
+
+
+async def migrate(
+    db: Database,
+    instance_id: str,
+    asked: Asked,
+    *,
+    host: str | None = None,
+    migration_id: str | None = None,
+    resource_uid: str | None = None,
+) -> InstanceRecord:
+    """Shut down, and to another host; to be confirmed.
+
+    Nova API: migrate. Raises InstanceNotFound, ActionRefused, InstanceLocked, UnknownHost, ConcurrentUpdate.
+    """
+
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("migrate", record, overrides_lock=asked.overrides_lock)
+        _check_destination(conn, record, host)
+        move = Move(
+            id=migration_id or str(uuid.uuid4()),
+            kind=MoveKind.MIGRATION,
+            source=record.host,
+            vm_state=record.vm_state,
+            wanted_host=host,
+        )
+        return _begin(conn, record, move, asked, resource_uid)
+
+    return await act(db, instance_id, "migrate", asked, change)
+
+
+async def live_migrate(
+    db: Database,
+    instance_id: str,
+    asked: Asked,
+    *,
+    host: str | None = None,
+    copy_disks: bool | None = None,
+    migration_id: str | None = None,
+    resource_uid: str | None = None,
+) -> InstanceRecord:
+    """To another host while it runs.
+
+    Nova API: os-migrateLive. Raises InstanceNotFound, ActionRefused, InstanceLocked, UnknownHost,
+    ConcurrentUpdate.
+    """
+
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("live_migrate", record, overrides_lock=asked.overrides_lock, called="os-migrateLive")
+        _check_destination(conn, record, host)
+        move = Move(
+            id=migration_id or str(uuid.uuid4()),
+            kind=MoveKind.LIVE,
+            source=record.host,
+            vm_state=record.vm_state,
+            wanted_host=host,
+            copy_disks=copy_disks,
+        )
+        return _begin(conn, record, move, asked, resource_uid)
+
+    return await act(db, instance_id, "live-migration", asked, change)
+
+
+async def evacuate(
+    db: Database,
+    instance_id: str,
+    asked: Asked,
+    *,
+    host: str | None = None,
+    migration_id: str | None = None,
+    resource_uid: str | None = None,
+) -> InstanceRecord:
+    """To another host, because its own is down for good: only one that an administrator has forced down.
+
+    Nova API: evacuate. Raises InstanceNotFound, ActionRefused, HostStillInUse, UnknownHost, ConcurrentUpdate.
+    """
+
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("evacuate", record, overrides_lock=asked.overrides_lock)
+        if record.host is None or record.task_state is TaskState.DELETING:
+            raise legality.ActionRefused("evacuate", record.id, "task_state", record.task_state)
+        node = _node(conn, record.host)
+        if node is not None and not node.forced_down:
+            raise HostStillInUse(record.host, up=bool(node.up))
+        _check_destination(conn, record, host)
+        _abandon(conn, record)
+        move = Move(
+            id=migration_id or str(uuid.uuid4()),
+            kind=MoveKind.EVACUATION,
+            source=record.host,
+            vm_state=record.vm_state,
+            wanted_host=host,
+        )
+        changes = _begin(conn, record, move, asked, resource_uid)
+        return {**changes, "operation": None}
+
+    return await act(db, instance_id, "evacuate", asked, change)
+
+
+async def confirm_resize(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
+    """Stay on the new flavor or host. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
+
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("confirm_resize", record, overrides_lock=asked.overrides_lock, called="confirmResize")
+        if record.move is not None:
+            moves.update(conn, record.move.id, "confirming")
+        return {"task_state": TaskState.RESIZE_CONFIRMING, "operation": None}
+
+    return await act(db, instance_id, "confirmResize", asked, change)
+
+
+async def revert_resize(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
+    """Back to the old flavor or host. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
+
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("revert_resize", record, overrides_lock=asked.overrides_lock, called="revertResize")
+        changes: dict[str, Any] = {"task_state": TaskState.RESIZE_REVERTING, "operation": None}
+        move = record.move
+        if move is not None:
+            moves.update(conn, move.id, "reverting")
+            if move.old_flavor is not None:
+                changes["request"] = with_spec(record, flavor=move.old_flavor["name"])
+        return changes
+
+    return await act(db, instance_id, "revertResize", asked, change)
+
+
+async def abort_live_migration(
+    db: Database, instance_id: str, asked: Asked, *, migration_id: str | None = None
+) -> InstanceRecord:
+    """Let it run on where it is. Nova API: DELETE /servers/{id}/migrations/{id}. Raises InstanceNotFound,
+    ActionRefused, InstanceLocked, MigrationNotFound (it is not the one under way)."""
+
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check(
+            "live_migrate_abort",
+            record,
+            overrides_lock=asked.overrides_lock,
+            called="abort live migration",
+        )
+        return {"move": replace(_live_move(record, migration_id), abort=True)}
+
+    return await act(db, instance_id, "live_migration_abort", asked, change, at_once=True)
+
+
+async def force_complete(
+    db: Database, instance_id: str, asked: Asked, *, migration_id: str | None = None
+) -> InstanceRecord:
+    """Finish the live migration now. Nova API: POST /servers/{id}/migrations/{id}/action `force_complete`.
+    Raises InstanceNotFound, ActionRefused, InstanceLocked, MigrationNotFound."""
+
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("live_migrate_force_complete", record, overrides_lock=asked.overrides_lock)
+        return {"move": replace(_live_move(record, migration_id), force_complete=True)}
+
+    return await act(db, instance_id, "live_migration_force_complete", asked, change, at_once=True)
+
+
+async def shelve(db: Database, instance_id: str, asked: Asked, *, image_id: str, url: str) -> InstanceRecord:
+    """Keep it as the image `image_id` (made by the caller, queued), which takes it at `url`, and on no host.
+
+    Nova API: shelve. Raises InstanceNotFound, ActionRefused, InstanceLocked.
+    """
+
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("shelve", record, overrides_lock=asked.overrides_lock)
+        assert record.host is not None  # noqa: S101 - legality lets only instances pass that have one
+        given = {"imageId": image_id, "url": url, "shutDown": True}
+        return {
+            "task_state": TaskState.SHELVING,
+            "request": with_spec(record, powerState=DesiredPower.SHELVED.value),
+            "operation": Operation(str(uuid.uuid4()), OperationKind.SNAPSHOT, record.host, given),
+        }
+
+    return await act(db, instance_id, "shelve", asked, change)
+
+
+async def shelve_offload(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
+    """Take a shelved one off its host. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
+
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("shelve_offload", record, overrides_lock=asked.overrides_lock, called="shelveOffload")
+        return {"task_state": TaskState.SHELVING_OFFLOADING, "operation": None}
+
+    return await act(db, instance_id, "shelveOffload", asked, change)
+
+
+async def unshelve(
+    db: Database,
+    instance_id: str,
+    asked: Asked,
+    *,
+    zone: str | None = None,
+    unpin: bool = False,
+    host: str | None = None,
+) -> InstanceRecord:
+    """Back onto a host. `zone`: pinned to that availability zone from now on; `unpin`: to none; `host`: only
+    there.
+
+    Nova API: unshelve. Raises InstanceNotFound, ActionRefused, InstanceLocked, UnknownHost.
+    """
+
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("unshelve", record, overrides_lock=asked.overrides_lock)
+        changes: dict[str, Any] = {
+            "task_state": TaskState.UNSHELVING,
+            "operation": None,
+            "request": with_spec(record, powerState=DesiredPower.RUNNING.value),
+        }
+        if record.vm_state is VmState.SHELVED_OFFLOADED:
+            if host is not None and _node(conn, host) is None:
+                raise UnknownHost(f"Compute host {host} could not be found.")
+            changes["awaiting_host"] = True
+            changes["move"] = Move(
+                id=str(uuid.uuid4()),
+                kind=MoveKind.UNSHELVE,
+                source=None,
+                vm_state=record.vm_state,
+                wanted_host=host,
+            )
+        if zone is not None or unpin:
+            changes["availability_zone"] = zone
+        return changes
+
+    return await act(db, instance_id, "unshelve", asked, change)
+
+
+async def soft_delete(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
+    """Stop it, and delete it only after a time in which it can be restored. Raises InstanceNotFound,
+    ActionRefused, InstanceLocked."""
+
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("soft_delete", record, overrides_lock=asked.overrides_lock, called="delete")
+        return {
+            "task_state": TaskState.SOFT_DELETING,
+            "operation": None,
+            "request": with_spec(record, powerState=DesiredPower.STOPPED.value),
+            "details": {**record.details, "softDeletedAt": now().isoformat()},
+        }
+
+    return await act(db, instance_id, "delete", asked, change)
+
+
+async def restore(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
+    """Bring back what was soft-deleted. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
+
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("restore", record, overrides_lock=asked.overrides_lock)
+        details = {name: value for name, value in record.details.items() if name != "softDeletedAt"}
+        return {
+            "task_state": TaskState.RESTORING,
+            "request": with_spec(record, powerState=DesiredPower.RUNNING.value),
+            "details": details,
+        }
+
+    return await act(db, instance_id, "restore", asked, change)
+
+
+async def cancel(db: Database, instance_id: str, version: int, message: str) -> InstanceRecord:
+    """Give up a move for which no host has been found yet. Raises InstanceNotFound, ConcurrentUpdate."""
+
+    def transaction(conn: sa.Connection) -> InstanceRecord:
+        record = live_row(conn, instance_id)
+        if record.version != version or not record.awaiting_host or record.move is None:
+            raise ConcurrentUpdate("Instance", instance_id, "a move that awaits a host", "another state")
+        return steps.give_up(conn, record, message)
+
+    return await db.run(transaction)
+
+
+_BEGIN = {
+    MoveKind.RESIZE: (TaskState.RESIZE_PREP, "pre-migrating"),
+    MoveKind.MIGRATION: (TaskState.RESIZE_PREP, "pre-migrating"),
+    MoveKind.LIVE: (TaskState.MIGRATING, "accepted"),
+    MoveKind.EVACUATION: (TaskState.REBUILDING, "accepted"),
+}
+"""The task that a move begins with, and the migration's first status."""
+
+
+def _begin(
+    conn: sa.Connection, record: InstanceRecord, move: Move, asked: Asked, resource_uid: str | None = None
+) -> dict[str, Any]:
+    task_state, status = _BEGIN[move.kind]
+    moves.begin(
+        conn,
+        record,
+        move,
+        status,
+        request_id=asked.request_id,
+        user_id=asked.user_id,
+        resource_uid=resource_uid,
+    )
+    return {"task_state": task_state, "move": move, "awaiting_host": True, "excluded_hosts": ()}
+
+
+def _abandon(conn: sa.Connection, record: InstanceRecord) -> None:
+    """A move under way is over, because the host that the instance is on is lost."""
+    if record.move is not None:
+        allocations.release(conn, record.id, allocations.MOVE)
+        moves.update(conn, record.move.id, "error", message="Its host was lost meanwhile.")
+
+
+def _node(conn: sa.Connection, host: str) -> Any:
+    columns = compute_nodes.c
+    query = sa.select(columns.up, columns.forced_down).where(
+        columns.name == host, columns.removed_at.is_(None)
+    )
+    return conn.execute(query).one_or_none()
+
+
+def _check_destination(conn: sa.Connection, record: InstanceRecord, host: str | None) -> None:
+    if host is None:
+        return
+    if _node(conn, host) is None:
+        raise UnknownHost(f"Compute host {host} could not be found.")
+    if host == record.host:
+        raise UnknownHost(f"Instance {record.id} is on host {host} already: choose another one.")
+
+
+def _live_move(record: InstanceRecord, migration_id: str | None) -> Move:
+    move = record.move
+    if move is None or move.kind is not MoveKind.LIVE or (migration_id and move.id != migration_id):
+        raise moves.MigrationNotFound(migration_id or "")
+    return move
