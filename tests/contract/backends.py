@@ -73,8 +73,11 @@ class Backend(ABC):
     """One hypervisor, for one test. `restart` gives the driver that the next agent process would have."""
 
     driver: Driver
+    node = NODE
     can_crash = True
     """Whether a machine's process can die."""
+    survives_restart = True
+    """Whether machines are still there when the driver is opened again."""
     greeting: bytes = GREETING
     """What the guest writes to its console, once per boot."""
 
@@ -95,8 +98,8 @@ class Backend(ABC):
         await self.driver.open(self.events)
 
     async def close(self) -> None:
-        for machine in await self.driver.machines(NODE):
-            await self.driver.destroy(NODE, machine.instance_id)
+        for machine in await self.driver.machines(self.node):
+            await self.driver.destroy(self.node, machine.instance_id)
         await self.driver.close()
 
     def spec(self, image: GuestImage | None = None, **changes: Any) -> GuestSpec:
@@ -212,21 +215,22 @@ class LibvirtBackend(Backend):
 
     driver: LibvirtDriver
 
-    def __init__(self, directory: Path, uri: str) -> None:
+    def __init__(self, directory: Path, uri: str, **settings: Any) -> None:
         super().__init__(directory)
         self.uri = uri
         self.images = LocalImages()
         # Unix sockets have short paths, which pytest's own directories are not.
         self._run_directory = Path(tempfile.mkdtemp(prefix="cairn-"))
-        self.settings = LibvirtSettings(
-            uri=uri,
-            instances_directory=directory / "instances",
-            images_directory=directory / "images",
-            run_directory=self._run_directory,
-            soft_reboot_seconds=PATIENCE,
-            keepalive_seconds=1,
-            reconnect_max_seconds=0.2,
-        )
+        values: dict[str, Any] = {
+            "uri": uri,
+            "instances_directory": directory / "instances",
+            "images_directory": directory / "images",
+            "run_directory": self._run_directory,
+            "soft_reboot_seconds": PATIENCE,
+            "keepalive_seconds": 1,
+            "reconnect_max_seconds": 0.2,
+        }
+        self.settings = LibvirtSettings(**(values | settings))
         self.connection = libvirt.open(uri)
 
     def _new_driver(self) -> LibvirtDriver:
@@ -302,14 +306,36 @@ class LibvirtTestBackend(LibvirtBackend):
         raise NotImplementedError
 
 
+class SecretTestBackend(LibvirtTestBackend):
+    """One that no other connection of the process sees: another host."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.survives_restart = False
+        definition = directory / "host.xml"
+        definition.write_text("<node/>")
+        LibvirtBackend.__init__(self, directory, f"test://{definition}")
+
+    async def open(self) -> None:
+        await super().open()
+        self.connection.close()
+        self.connection = self.driver.workshop().connection.libvirt
+
+    async def close(self) -> None:
+        self.connection = libvirt.open("test:///default")  # its own goes with the driver
+        await super().close()
+
+
 class LibvirtQemuBackend(LibvirtBackend):
     """Real guests, emulated."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, **settings: Any) -> None:
         self.room = room
         self._directory = room.directory / uuid.uuid4().hex[:6]
         self._directory.mkdir()
-        super().__init__(self._directory, room.uri)
+        if room.address is not None:
+            settings["migration_uri"] = f"qemu+tcp://{room.address}/system"
+        super().__init__(self._directory, room.uri, **settings)
 
     async def close(self) -> None:
         await super().close()

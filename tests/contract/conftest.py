@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from cairn_agent.drivers.driver import Driver
-from contract.backends import Backend, FakeBackend, LibvirtQemuBackend, LibvirtTestBackend
+from contract.backends import (
+    Backend,
+    FakeBackend,
+    LibvirtQemuBackend,
+    LibvirtTestBackend,
+    SecretTestBackend,
+)
+from contract.pairs import Pair
 from contract.room import Room, missing_programs, open_room
+from support.two_hosts import Hosts, open_hosts
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +43,34 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await backend.open()
     yield backend
     await backend.close()
+
+
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[Hosts]:
+    """Two hosts with real QEMU that reach each other."""
+    if missing := missing_programs():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    with open_hosts() as hosts:
+        yield hosts
+
+
+@pytest.fixture(params=["fake", "libvirt-test", pytest.param("libvirt-qemu", marks=pytest.mark.qemu)])
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    """Two hypervisors of one kind: a machine's host, and where it is to go."""
+    here = tmp_path / "here"
+    here.mkdir()
+    there = tmp_path / "there"
+    match request.param:
+        case "fake":
+            there.mkdir()
+            pair = Pair(FakeBackend(here), FakeBackend(there))
+        case "libvirt-test":
+            pair = Pair(LibvirtTestBackend(here), SecretTestBackend(there))
+        case _:
+            rooms = request.getfixturevalue("hosts").rooms
+            pair = Pair(LibvirtQemuBackend(rooms[0]), LibvirtQemuBackend(rooms[1]))
+    async with pair:
+        yield pair
 
 
 @pytest.fixture

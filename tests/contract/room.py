@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cairn_local.hypervisor import HypervisorRoom
@@ -19,9 +19,13 @@ PROGRAMS = ("libvirtd", "qemu-system-x86_64", "qemu-img", "dnsmasq", "ip", "nsen
 class Room:
     """A HypervisorRoom of the tests."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, *, address: str | None = None, wire: Callable[[str], None] | None = None
+    ) -> None:
+        """`address`: of the room among others, which `wire` joins it to."""
         self.directory = directory
-        self.hypervisor = HypervisorRoom(directory / "room", shutdown_seconds=0)
+        self.address = address
+        self.hypervisor = HypervisorRoom(directory / "room", shutdown_seconds=0, listen=address, wire=wire)
         self.uri = self.hypervisor.uri
 
     def run(self, *command: str, stdin: str | None = None) -> str:
@@ -35,16 +39,28 @@ class Room:
 
     def kill_libvirtd(self) -> None:
         """kill -9; the room starts it again."""
+        self._signal_libvirtd(signal.SIGKILL)
+
+    def stop_libvirtd(self) -> None:
+        """SIGSTOP: the host seems to be gone."""
+        self._signal_libvirtd(signal.SIGSTOP)
+
+    def continue_libvirtd(self) -> None:
+        """SIGCONT."""
+        self._signal_libvirtd(signal.SIGCONT)
+
+    def _signal_libvirtd(self, number: signal.Signals) -> None:
         for pid in _children(self.hypervisor.pid):
             if _command(pid).startswith("libvirtd"):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
 
     def qemu_pid(self, instance_id: str) -> int:
         """The guest's process, as seen from outside."""
+        mine = os.readlink(f"/proc/{self.hypervisor.pid}/ns/net")
         pids = [
             int(path.parent.name)
             for path in Path("/proc").glob("[0-9]*/cmdline")
-            if f"guest=cairn-{instance_id}".encode() in _read(path)
+            if f"guest=cairn-{instance_id}".encode() in _read(path) and _network(path.parent) == mine
         ]
         assert len(pids) == 1
         return pids[0]
@@ -74,6 +90,13 @@ def _children(pid: int | None) -> list[int]:
 
 def _command(pid: int) -> str:
     return _read(Path(f"/proc/{pid}/comm")).decode()
+
+
+def _network(process: Path) -> str:
+    try:
+        return os.readlink(process / "ns/net")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _read(path: Path) -> bytes:

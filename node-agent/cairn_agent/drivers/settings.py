@@ -22,6 +22,15 @@ class VirtType(enum.StrEnum):
     QEMU = "qemu"
 
 
+class MigrationChannel(enum.StrEnum):
+    """What a live migration goes over."""
+
+    AUTO = "auto"
+    PLAIN = "plain"
+    TLS = "tls"
+    TUNNELLED = "tunnelled"
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -47,6 +56,19 @@ class LibvirtSettings(_Settings):
     """How long a guest may take to go down in a soft reboot before it is reset."""
     console_log_max_kib: Annotated[int, Field(ge=16)] = 1024
     """How much of a guest's console log is kept on disk, in KiB; the oldest part goes at the next sweep."""
+    migration_uri: str = "qemu+tls://{address}/system"
+    """Where other hosts' libvirtds reach this one for live migrations; `{address}` becomes this host's own
+    address. `qemu+tcp:` has neither encryption nor a check of who asks."""
+    migration_channel: MigrationChannel = MigrationChannel.AUTO
+    """What memory and disks of live migrations go over: `plain` (QEMU's own ports, readable on the way),
+    `tls` (the same, encrypted, with QEMU's certificates), `tunnelled` (through libvirt's connection, no
+    disks), or `auto`: tls where the other host's migration_uri says tls, else plain."""
+    migration_bandwidth_mib: Annotated[int, Field(ge=0)] = 0
+    """The most that one live migration takes, in MiB a second; 0: as much as there is."""
+    detach_seconds: Annotated[float, Field(gt=0)] = 60
+    """How long a guest may take to let go of a device (Nova: device_detach_attempts and _timeout)."""
+    guest_agent_seconds: Annotated[int, Field(ge=1)] = 10
+    """How long a guest agent may take to answer."""
     workers: Annotated[int, Field(ge=1, le=64)] = 4
     """How many hypervisor calls may run at a time."""
     keepalive_seconds: Annotated[int, Field(ge=1)] = 5

@@ -12,7 +12,7 @@ import asyncio
 import json
 import shutil
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cairn_agent.drivers.api import ImageCorrupt, ImageUnavailable
@@ -64,6 +64,16 @@ def virtual_size(path: Path) -> int:
     if path.suffix == ".qcow2":
         return _qcow2_header(_head(path), path.name).virtual_size
     return path.stat().st_size
+
+
+def check_overlay(path: Path) -> None:
+    """Pass where `path` is a qcow2 disk that can be opened without fear, but for its backing file.
+
+    Whoever opens it puts another backing file in place of the one that it names before anything reads it.
+    Raises ImageCorrupt. Blocking.
+    """
+    header = _qcow2_header(_head(path), path.name)
+    _check_qcow2(replace(header, backing_file_offset=0), path.name)
 
 
 async def check_format(path: Path, disk_format: str, name: str) -> None:

@@ -16,6 +16,14 @@ LIBVIRT_CONFIGURATION = Path("/etc/libvirt")
 
 # Whoever can reach the socket rules the guests and, through them, files of the host: the sockets and the
 # folder they are in are root's alone, which is why libvirt itself need not ask for anything.
+# For tests of migration between rooms: anybody who reaches that address rules the guests.
+_LISTENING = """\
+listen_tls = 0
+listen_tcp = 1
+auth_tcp = "none"
+listen_addr = "{address}"
+"""
+
 _LIBVIRTD = """\
 auth_unix_ro = "none"
 auth_unix_rw = "none"
@@ -52,9 +60,11 @@ class Record:
 class RoomFiles:
     """The data folder of one room."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises ValueError when libvirt's socket would have a path that is too long."""
+    def __init__(self, directory: Path, listen: str | None = None) -> None:
+        """`listen`: see HypervisorRoom. Raises ValueError when libvirt's socket would have a path that is
+        too long."""
         self.directory = directory.absolute()
+        self._listen = listen
         self.bound = {
             Path("/etc/libvirt"): self.directory / "etc",
             Path("/var/lib/libvirt"): self.directory / "lib",
@@ -93,7 +103,10 @@ class RoomFiles:
             # Inside the room others than root read here too (dnsmasq); from outside nobody gets this far.
             folder.chmod(0o755)
         etc = self.bound[LIBVIRT_CONFIGURATION]
-        (etc / "libvirtd.conf").write_text(_LIBVIRTD.format(host_uuid=self.host_uuid))
+        configuration = _LIBVIRTD.format(host_uuid=self.host_uuid)
+        if self._listen is not None:
+            configuration += _LISTENING.format(address=self._listen)
+        (etc / "libvirtd.conf").write_text(configuration)
         (etc / "qemu.conf").write_text(_QEMU)
         filters = LIBVIRT_CONFIGURATION / "nwfilter"
         if filters.is_dir() and not (etc / "nwfilter").exists():

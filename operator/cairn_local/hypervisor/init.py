@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cairn_local.hypervisor.files import Record, RoomFiles, start_time
 
+CONFIGURATION = "/etc/libvirt/libvirtd.conf"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 STEADY_SECONDS = 10.0
 """A libvirtd that ran this long is started again at once."""
@@ -69,6 +70,8 @@ class Keeper:
         self._libvirtd: int | None = None
         self._started = 0.0
         self._pause = 0.0
+        # Without it libvirtd ignores what its configuration says of listening.
+        self._listen = ["--listen"] if "listen_tcp = 1" in Path(CONFIGURATION).read_text() else []
 
     def run(self) -> None:
         """Return when told to stop and everything in the room has ended."""
@@ -91,7 +94,7 @@ class Keeper:
         program = shutil.which("libvirtd", path=PATH) or "/usr/sbin/libvirtd"
         self._libvirtd = os.posix_spawn(
             program,
-            [program, "--config", "/etc/libvirt/libvirtd.conf", "--pid-file", "/run/libvirt/libvirtd.pid"],
+            [program, "--config", CONFIGURATION, "--pid-file", "/run/libvirt/libvirtd.pid", *self._listen],
             {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/root"},
             setsigmask=[],
         )

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,14 +58,25 @@ class HypervisorRoom:
     A context manager for tests: entering starts it, leaving stops it. Everything needs root.
     """
 
-    def __init__(self, data_dir: Path, name: str | None = None, *, shutdown_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        name: str | None = None,
+        *,
+        shutdown_seconds: float = 30.0,
+        listen: str | None = None,
+        wire: Callable[[str], None] | None = None,
+    ) -> None:
         """A handle; nothing is started or made.
 
         name: of the network namespace and the room's host name; made from `data_dir` when left out.
         shutdown_seconds: how long `stop` waits for guests to shut down by themselves.
+        listen: an address in the room's network where libvirtd answers anybody, for tests of migration.
+        wire: called with the name of the room's network before anything runs in it, to join it to others.
         Raises ValueError when the path cannot hold libvirt's socket.
         """
-        self.files = RoomFiles(data_dir)
+        self.files = RoomFiles(data_dir, listen)
+        self._wire = wire
         digest = hashlib.sha256(os.fsencode(self.files.directory)).hexdigest()[:8]
         self.name = name or f"cairn-{digest}"
         self.shutdown_seconds = shutdown_seconds
@@ -148,6 +159,8 @@ class HypervisorRoom:
             namespaces.add(self.name)
         except namespaces.NamespaceError as error:
             raise RoomError(str(error)) from None
+        if self._wire is not None:
+            self._wire(self.name)
         self._child = self._spawn(lock)
         if self._first_record() is None:
             self._clear(lived=True)

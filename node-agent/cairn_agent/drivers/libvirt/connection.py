@@ -84,9 +84,7 @@ class Connection:
 
         Raises DriverError for what libvirt raises.
         """
-        connection = self._connection
-        if connection is None:
-            raise Unreachable(f"libvirt at {self._settings.uri} does not answer; still trying")
+        connection = self.libvirt
         try:
             return await self._workers.run(lambda: work(connection))
         except libvirt.libvirtError as error:
@@ -99,6 +97,13 @@ class Connection:
         """Whether libvirtd answers a call now."""
         connection = self._connection
         return connection is not None and await self._workers.run(lambda: _alive(connection))
+
+    @property
+    def libvirt(self) -> Any:
+        """The connection as it is now, for what must outlive one call. Raises Unreachable."""
+        if self._connection is None:
+            raise Unreachable(f"libvirt at {self._settings.uri} does not answer; still trying")
+        return self._connection
 
     # In a worker thread
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cairn_agent.drivers.api import Capability, StepReporter, Unsupported
-from cairn_agent.drivers.api_operations import MachineImage, MachineOperation
-from cairn_agent.drivers.libvirt import rebuilding, rescuing, resizing, snapshots
+from cairn_agent.drivers.api_operations import DiskSource, MachineDisk, MachineImage, MachineOperation
+from cairn_agent.drivers.libvirt import moving, rebuilding, rescuing, resizing, snapshots
 from cairn_agent.drivers.libvirt.workshop import Workshop
 from cairn_agent.drivers.unsupported import NoOperations
 from cairn_crds.image_source import GuestImage
@@ -48,3 +50,11 @@ class LibvirtOperations(NoOperations):
 
     async def drop_snapshot(self, operation: MachineOperation) -> None:
         await snapshots.drop_snapshot(self.workshop(), operation)
+
+    async def export_disks(self, node: str, instance_id: str, operation_id: str) -> Sequence[MachineDisk]:
+        return await moving.export_disks(self.workshop(), node, instance_id)
+
+    async def import_disks(
+        self, operation: MachineOperation, source: DiskSource, report: StepReporter
+    ) -> None:
+        await moving.import_disks(self.workshop(), operation, source, report)

@@ -12,6 +12,7 @@ from cairn_agent.drivers.libvirt import storage
 from cairn_agent.drivers.libvirt.records import RescueRecord
 from cairn_agent.drivers.libvirt.storage import MachineFiles
 from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
+from cairn_crds.guest import GuestSpec
 from cairn_crds.image_source import GuestImage
 
 
@@ -38,8 +39,8 @@ async def rescue(workshop: Workshop, operation: MachineOperation, image: GuestIm
         size = await machine.in_thread(lambda: storage.disk_size(base))
         await storage.make_overlay(files.rescue, base, size)
     if operation.spec.config.config_drive:
-        build, drive = workshop.build_config_drive, files.rescue_config_drive
-        await machine.in_thread(lambda: build(drive, operation.instance_id, operation.spec))
+        build, drive, told = workshop.build_config_drive, files.rescue_config_drive, _told(operation)
+        await machine.in_thread(lambda: build(drive, operation.instance_id, told))
     await machine.define(operation.spec)
     await machine.start()
     await machine.write(record.finished(operation.id))
@@ -57,6 +58,15 @@ async def unrescue(workshop: Workshop, operation: MachineOperation) -> None:
     await machine.define(operation.spec)
     await machine.remove_files(*_files(machine.files))
     await machine.write(record.finished(operation.id))
+
+
+def _told(operation: MachineOperation) -> GuestSpec:
+    """What the rescue system reads about itself: the password is that of the rescue."""
+    spec = operation.spec
+    if spec.operation is None or spec.operation.password is None:
+        return spec
+    config = spec.config.model_copy(update={"admin_password_hash": spec.operation.password.hash})
+    return spec.model_copy(update={"config": config})
 
 
 def _files(files: MachineFiles) -> list[Path]:

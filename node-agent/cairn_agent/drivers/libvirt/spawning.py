@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from cairn_agent.drivers.api import DriverError, Step, StepReporter
@@ -41,15 +42,18 @@ class Spawn:
 
     async def image(self) -> None:
         """The image in the machine's directory, and the record before it."""
-        files, spec = self.files, self.spec
-        base = files.base(spec.image.disk_format)
+        base = self.files.base(self.spec.image.disk_format)
         if not await self.in_thread(base.exists):
             await self.report(Step.IMAGE)
-            cached = await self.workshop.images.fetch(spec.image)
-            await self.record()
-            await self.in_thread(lambda: storage.keep_image(cached, base))
+            await self.fetch_image(base)
         else:
             await self.record()
+
+    async def fetch_image(self, base: Path) -> None:
+        """The image from the cache; the record between, so an image that is not to be had leaves none."""
+        cached = await self.workshop.images.fetch(self.spec.image)
+        await self.record()
+        await self.in_thread(lambda: storage.keep_image(cached, base))
 
     async def record(self) -> None:
         """Write down what will be made, before it is; give back what an earlier try had differently."""
