@@ -118,6 +118,7 @@ async def settle(world: World, watcher: Watcher) -> float:
         found = [*watcher.broken, *await findings(world)]
         if watcher.broken or not found:
             break
+        world.trace.add(f"-- not yet: {'; '.join(found[:5])}")
     if found:
         raise Broken("\n".join(found))
     world.trace.add("-- all is well")
