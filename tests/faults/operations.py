@@ -453,7 +453,7 @@ def _silence(play: Play, process: Any) -> None:
 
 
 def _skew(play: Play, process: Any) -> None:
-    process.skew = play.rng.uniform(-300.0, 300.0)
+    process.skew = play.rng.uniform(-150.0, 150.0)
 
 
 async def api_outage(play: Play) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -190,7 +189,7 @@ class _GoneWatcher:
         """An Instance has changed."""
         if key in self._env.instances:
             return
-        self._env.freed_at = datetime.now(UTC)
+        self._env.freed += 1
         if self._look is None and self._env.blocked:
             self._look = asyncio.get_running_loop().call_later(FREED_LOOK_AFTER, self._wake)
 
@@ -214,6 +213,7 @@ class _CapacityWatcher:
         status = body["status"] if body else {}
         facts = body and (
             body["spec"],
+            [item["status"] for item in status.get("conditions") or [] if item["type"] == "Up"],
             [status.get(name) for name in ("vcpus", "memoryMiB", "diskGiB", "traits", "capabilities")],
         )
         if self._seen.get(key) != facts:
@@ -225,7 +225,7 @@ class _CapacityWatcher:
         self._changed()
 
     def _changed(self) -> None:
-        self._env.capacity_changed_at = datetime.now(UTC)
+        self._env.capacity_changes += 1
         self._reconciler.wake_blocked()
 
 

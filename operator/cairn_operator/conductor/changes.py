@@ -191,8 +191,8 @@ def _has_more_room(scope: Scope, record: InstanceRecord) -> bool:
     """Whether what was missing may be there by now: a host, or an address."""
     env = scope.env
     if record.placement_message:
-        return env.capacity_changed_at > record.updated_at
-    return record.fault_code == CONFLICT and env.freed_at > record.updated_at
+        return env.has_capacity_since(scope.key)
+    return record.fault_code == CONFLICT and env.has_freed_since(scope.key)
 
 
 async def group_id(scope: Scope, resolved: ResolvedRequest) -> str | None:
@@ -215,6 +215,7 @@ async def _try_again(scope: Scope, instance: Instance, record: InstanceRecord) -
         return
     if resolved.builds_the_same(record) and not _has_more_room(scope, record):
         return
+    scope.env.note_try(scope.key)
     try:
         scope.record = await failures.retry(
             scope.env.db,

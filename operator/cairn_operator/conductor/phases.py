@@ -171,6 +171,7 @@ async def release(scope: Scope) -> None:
     """Take Cairn's finalizer off, and with it let the resource go."""
     instance = scope.instance
     scope.env.blocked.discard(scope.key)
+    scope.env.tried_with.pop(scope.key, None)
     if instance is None or INSTANCE_FINALIZER not in instance.metadata.finalizers:
         return
     rest = [name for name in instance.metadata.finalizers if name != INSTANCE_FINALIZER]
@@ -289,6 +290,7 @@ async def await_placement(scope: Scope) -> bool:
     if record is None or record.task_state is not TaskState.SCHEDULING or scope.is_deleting:
         return True
     scope.env.awaiting[record.id] = scope.key
+    scope.env.tried_with.setdefault(scope.key, (scope.env.freed, scope.env.capacity_changes))
     await show(scope)
     return False
 

@@ -21,8 +21,6 @@ from cairn_runtime.events import EventRecorder
 from cairn_runtime.kubernetes import Kubernetes
 from cairn_runtime.store import Key, Store
 
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 class Pacing:
     """A token bucket: so many passing states a second may be written."""
@@ -71,10 +69,25 @@ class Environment:
     removing: set[str] = field(default_factory=set)
     """Instances whose host has been told to remove the machine, by id: only for these does a Guest that
     goes mean that the machine has gone."""
-    freed_at: datetime = LONG_AGO
-    """When an instance was last seen to go: since then there may be quota and addresses again."""
-    capacity_changed_at: datetime = LONG_AGO
-    """When a host was last seen to appear, to come back, or to grow."""
+    freed: int = 0
+    """How many instances have been seen to go: then there may be quota and addresses again."""
+    capacity_changes: int = 0
+    """How often a host has been seen to appear, to come back, or to grow."""
+    tried_with: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    """What those two were when an instance was last tried. No times: replicas' clocks differ."""
+
+    def note_try(self, key: Key) -> None:
+        """The instance is being tried with what there is now."""
+        self.tried_with[key] = (self.freed, self.capacity_changes)
+
+    def has_freed_since(self, key: Key) -> bool:
+        """Whether an instance has gone since it was tried; False where this replica did not try it."""
+        return self.freed > self.tried_with.setdefault(key, (self.freed, self.capacity_changes))[0]
+
+    def has_capacity_since(self, key: Key) -> bool:
+        """As `has_freed_since`, for hosts."""
+        now = (self.freed, self.capacity_changes)
+        return self.capacity_changes > self.tried_with.setdefault(key, now)[1]
 
     def is_forced_down(self, host: str) -> bool:
         """Whether the admin has declared the host dead (`ComputeNode.spec.forcedDown`)."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cairn_crds.compute_node import ComputeNode
+from cairn_crds.conditions import ConditionStatus, find_condition
 from cairn_operator.scheduler.aggregates import Aggregate, AggregateMap, Membership
 from cairn_operator.scheduler.interning import BoolArray, FloatArray, IntArray, Interner
 from cairn_operator.scheduler.profile import HostProfile
@@ -26,6 +27,9 @@ VCPU, MEMORY, DISK = range(3)
 
 Amounts = tuple[int, int, int]
 """vCPUs, MiB of memory, GiB of disk."""
+
+TOLERATED_SKEW_SECONDS = 600.0
+"""How far clocks may be apart before a host that is alive is taken for dead, until its next heartbeat."""
 
 _LONG_AGO = -1e18
 
@@ -175,8 +179,9 @@ class HostTable:
         """Take in a ComputeNode as it is now.
 
         `now` is the local monotonic clock. A heartbeat counts from the moment its *change* was seen, so that
-        a host's wrong clock does no harm; `wall_clock` only ages the first one seen, so that a host that
-        was dead when the scheduler started is not taken for alive.
+        a wrong clock does no harm. Of the first one seen nobody knows how old it is: it counts, unless the
+        conductor has found the host silent (its condition `Up`), or `wall_clock` says that it is older than
+        clocks can be apart.
         """
         row = self._row(node.metadata.name)
         self._nodes.add(node.metadata.name)
@@ -283,8 +288,9 @@ class HostTable:
         if known == stamp:
             return
         self._stamps[name] = stamp
-        age = 0.0 if known is not None else max(0.0, wall_clock - beat.timestamp())
-        self.heard_at[row] = now - age
+        if known is None and (_is_down(node) or wall_clock - beat.timestamp() > TOLERATED_SKEW_SECONDS):
+            return
+        self.heard_at[row] = now
 
     def _set_metrics(self, row: int, metrics: dict[str, float]) -> None:
         for name in metrics.keys() - self.metrics.keys():
@@ -310,6 +316,11 @@ class HostTable:
             self.membership_of[row] = self.memberships.acquire(self._aggregates.membership(host))
             self.memberships.release(before)
             self.version += 1
+
+
+def _is_down(node: ComputeNode) -> bool:
+    up = find_condition(node.status.conditions, "Up")
+    return up is not None and up.status is ConditionStatus.FALSE
 
 
 _COLUMNS = (

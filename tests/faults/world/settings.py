@@ -16,26 +16,18 @@ from cairn_operator.scheduler.app import SchedulerProcessSettings
 from cairn_operator.scheduler.settings import SchedulerSettings
 from faults.world.hypervisor import Host
 
-BUILD_SECONDS = 120.0
-TASK_SECONDS = 60.0
-DOWN_SECONDS = 30.0
-
 
 def of_process(name: str, hosts: Mapping[str, Host]) -> tuple[ModuleType, Any]:
-    """The module whose `run` it is, and its settings. Time-outs are shorter than a real cloud's."""
+    """The module whose `run` it is, and its settings: the defaults, but for what only costs time."""
     if name.startswith("conductor-"):
         conductor = ConductorSettings(
             identity=name,
             claim_poll_seconds=0.1,
-            build_timeout_seconds=BUILD_SECONDS,
-            task_timeout_seconds=TASK_SECONDS,
-            node_down_seconds=DOWN_SECONDS,
-            lease_seconds=6.0,
             concurrency=8,
         )
         return cairn_operator.conductor.app, ConductorProcessSettings(conductor=conductor)
     if name.startswith("scheduler-"):
-        scheduler = SchedulerSettings(service_down_time=DOWN_SECONDS, hot_poll_seconds=0.1)
+        scheduler = SchedulerSettings(hot_poll_seconds=0.1)
         return cairn_operator.scheduler.app, SchedulerProcessSettings(scheduler=scheduler)
     node = name.removeprefix("agent-")
     agent = AgentSettings(

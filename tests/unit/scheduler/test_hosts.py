@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cairn_crds import Condition, ConditionStatus
 from cairn_operator.scheduler.aggregates import Aggregate
 from cairn_operator.scheduler.hosts import HostTable, HostUsage
 from unit.scheduler.support import BEAT_SECONDS, Host, node, table
@@ -45,9 +46,19 @@ def test_a_wrong_clock_on_the_host_does_no_harm() -> None:
 def test_a_host_that_was_dead_when_the_scheduler_started_is_not_taken_for_alive() -> None:
     hosts = HostTable(service_down_time=60.0)
     hosts.set_node(node(Host("dead")), now=0.0, wall_clock=BEAT_SECONDS + 3600)
-    hosts.set_node(node(Host("fresh")), now=0.0, wall_clock=BEAT_SECONDS + 55)
-    assert up(hosts, 1.0) == {"fresh"}
-    assert up(hosts, 6.0) == set()
+    silent = node(Host("silent"))
+    down = Condition(type="Up", status=ConditionStatus.FALSE, reason="NoHeartbeat", message="")
+    status = silent.status.model_copy(update={"conditions": [down]})
+    hosts.set_node(silent.model_copy(update={"status": status}), now=0.0, wall_clock=BEAT_SECONDS)
+    assert up(hosts, 1.0) == set()
+
+
+def test_a_wrong_clock_on_the_schedulers_side_does_no_harm() -> None:
+    for seconds in (-300, 300):
+        hosts = HostTable(service_down_time=60.0)
+        hosts.set_node(node(Host("a")), now=0.0, wall_clock=BEAT_SECONDS + seconds)
+        assert up(hosts, 59.0) == {"a"}
+        assert up(hosts, 60.0) == set()
 
 
 def test_forced_down_wins_over_a_heartbeat() -> None:
