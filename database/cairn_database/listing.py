@@ -237,9 +237,9 @@ def _statement(
         conditions.append(instances.c.deleted == LIVE)
     elif deleted is Deleted.ONLY:
         conditions.append(instances.c.deleted != LIVE)
-    conditions += [_condition(number, shape) for number, shape in enumerate(filters)]
+    conditions += [_condition(number, shape, of_project=of_project) for number, shape in enumerate(filters)]
     if after_marker:
-        conditions.append(_after(order))
+        conditions += [_not_before(order[0]), _after(order)]
     columns = [(_sortable(name).asc() if ascending else _sortable(name).desc()) for name, ascending in order]
     return sa.select(*_LISTED).where(*conditions).order_by(*columns).limit(bindparam("maximum"))
 
@@ -281,7 +281,15 @@ def _after(order: Sequence[tuple[str, bool]]) -> sa.ColumnElement[bool]:
     return found
 
 
-def _condition(number: int, shape: _Shape) -> sa.ColumnElement[bool]:
+def _not_before(first: tuple[str, bool]) -> sa.ColumnElement[bool]:
+    """a >= :a, which `_after` implies: an index can begin there, and read no page before this one."""
+    name, ascending = first
+    column = _sortable(name)
+    value = bindparam(f"after_{name}", type_=instances.c[name].type if name in MOMENTS else None)
+    return column >= value if ascending else column <= value
+
+
+def _condition(number: int, shape: _Shape, *, of_project: bool) -> sa.ColumnElement[bool]:
     operator, name, size = shape
     key = f"value_{number}"
     if operator is Operator.ADDRESS_MATCHES:
@@ -290,7 +298,13 @@ def _condition(number: int, shape: _Shape) -> sa.ColumnElement[bool]:
             .join(addresses, addresses.c.port_id == ports.c.id)
             .where(ports.c.instance_id.is_not(None), addresses.c.address.regexp_match(bindparam(key)))
         )
+        if of_project:  # a look at each of its instances; else one at each address
+            return matching.where(ports.c.instance_id == instances.c.id).correlate(instances).exists()
         return instances.c.id.in_(matching)
+    if of_project and name == "vm_state":
+        # Without statistics SQLite takes the index of states for as good as that of the project, and most
+        # of a cloud is in the same state.
+        return _compare(operator, sa.func.coalesce(instances.c.vm_state, ""), key)
     if operator is Operator.METADATA:
         pairs = instance_metadata.c
         return sa.and_(

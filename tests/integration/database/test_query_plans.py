@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,6 +80,7 @@ LISTS = (
     InstanceQuery(project="blue", filters=(Filter(Operator.IN, "vm_state", ["active"]),), limit=10),
     InstanceQuery(project="blue", filters=(Filter(Operator.MATCHES, "display_name", "web"),), limit=10),
     InstanceQuery(project="blue", filters=(Filter(Operator.ANY_TAG, "", ("a", "b")),), limit=10),
+    InstanceQuery(project="blue", filters=(Filter(Operator.ADDRESS_MATCHES, "", "10.0"),), limit=10),
     InstanceQuery(filters=(Filter(Operator.EQUAL, "reservation_id", "r-1"),), limit=10),
 )
 """What people ask of GET /servers; others may sort, but not read more than a project."""
@@ -137,10 +139,43 @@ async def test_hot_statements_use_an_index(db: Database) -> None:
     assert _complaints(plans) == []
 
 
+OF_STATE = Filter(Operator.IN, "vm_state", ["error"])
+OF_HOST = Filter(Operator.EQUAL, "host", "host-0")
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (InstanceQuery(), "ix_instances_created_at (deleted=?)"),
+        (InstanceQuery(filters=(OF_STATE,)), "ix_instances_vm_state (deleted=? AND vm_state=?)"),
+        (InstanceQuery(filters=(OF_HOST,)), "ix_instances_host (host=? AND deleted=?)"),
+        (InstanceQuery(project="blue"), "ix_instances_project (project=? AND deleted=?)"),
+        (
+            InstanceQuery(project="blue", filters=(OF_STATE,)),
+            "ix_instances_project (project=? AND deleted=?)",
+        ),
+    ],
+)
+async def test_a_list_reads_no_more_than_it_shows(db: Database, query: InstanceQuery, index: str) -> None:
+    """Where most of a cloud is in one state, and most of it is other projects'."""
+    await make_cloud(db)
+    marker = await active(db)
+    following = replace(query, marker=marker.id)
+    with _statements() as seen:
+        await listing.list_instances(db, query)
+        await listing.list_instances(db, following)
+    first, _marker, after = [plan[0] for plan in (await _plans(db, seen)).values()]
+    assert first == f"SEARCH instances USING INDEX {index}"
+    assert after == first.replace("deleted=?", "deleted=? AND created_at<?") or (
+        after == first.replace("vm_state=?", "vm_state=? AND created_at<?")
+    )
+
+
 @sqlite_only
 @pytest.mark.parametrize("name", READS_IT_ALL)
 async def test_the_check_sees_a_full_scan(db: Database, name: str) -> None:
-    for index in ("ix_instances_deleted", "ix_instances_created_at"):
+    for index in ("ix_instances_deleted", "ix_instances_created_at", "ix_instances_vm_state"):
         await db.run(lambda conn, index=index: conn.exec_driver_sql(f"DROP INDEX {index}"))  # type: ignore[misc]
     with _statements() as seen:
         await READS_IT_ALL[name](db)
