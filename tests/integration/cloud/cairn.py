@@ -165,6 +165,14 @@ class Cairn:
             return None
         return found or None
 
+    def machine_on(self, node: str, instance_id: str) -> Body | None:
+        """What one node's hypervisor keeps of a machine; of one that moves, two may have something."""
+        try:
+            found: Body = json.loads((self.machines / node / f"{instance_id}.json").read_text())
+        except FileNotFoundError:
+            return None
+        return found
+
 
 class Tenant:
     """A project, and short ways to do things in its namespace."""
