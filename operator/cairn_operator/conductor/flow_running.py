@@ -7,7 +7,7 @@ import uuid
 import structlog
 
 from cairn_crds.guest_operation import OperationKind, OperationPhase
-from cairn_database import DatabaseError, InstanceRecord, TaskState, moves, moving, steps
+from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, moves, moving, steps
 from cairn_database.asking import Asked
 from cairn_database.images import rotation
 from cairn_database.images import rows as images
@@ -35,6 +35,7 @@ QUICK_TASKS = frozenset(
 
 async def run_flow(scope: Scope) -> bool:
     """Take every step of the task that can be taken now."""
+    _tell_refused(scope)
     is_removed = False
     for _ in range(MOST_STEPS):
         record = scope.record
@@ -61,6 +62,18 @@ async def run_flow(scope: Scope) -> bool:
         is_removed = False
         await keep_guests(scope)
     return True
+
+
+def _tell_refused(scope: Scope) -> None:
+    """The scheduler has found no host for a move, and that was the end of it."""
+    record = scope.record
+    if record is None or record.id not in scope.env.answered:
+        return
+    scope.env.answered.discard(record.id)
+    is_over = record.task_state is None and record.vm_state is not VmState.ERROR
+    if is_over and record.fault_message and scope.instance is not None:
+        scope.env.events.warning(scope.instance, "NoValidHost", record.fault_message)
+        scope.after(0)
 
 
 def _situation(scope: Scope, record: InstanceRecord, *, is_removed: bool) -> Situation:

@@ -151,7 +151,10 @@ def _other(record: InstanceRecord) -> InstanceRecord | None:
     if move.kind is MoveKind.LIVE:
         prepared = Operation(move.id, OperationKind.PREPARE_INCOMING, host)
         is_awaited = record.operation is not None and record.host == move.source
-        return replace(record, host=host, operation=prepared) if is_awaited else None
+        # The epoch that it arrives in: a host that has let go of it before takes no order of that one.
+        epoch = record.fencing_epoch + 1
+        view = replace(record, host=host, operation=prepared, fencing_epoch=epoch)
+        return view if is_awaited else None
     kept = record.host == move.destination and record.task_state is not TaskState.RESIZE_CONFIRMING
     if move.kind is MoveKind.EVACUATION or not kept:
         return None

@@ -60,6 +60,8 @@ class Environment:
     """What the addresses of images in the gateway's store are signed with."""
     awaiting: dict[str, Key] = field(default_factory=dict)
     """Instances that wait for the scheduler, by id."""
+    answered: set[str] = field(default_factory=set)
+    """Instances that no longer wait for the scheduler, and have not been looked at since, by id."""
     blocked: set[Key] = field(default_factory=set)
     """Instances whose spec cannot be built now: looked at again when what they refer to changes."""
     retreating: dict[str, BuildFailed] = field(default_factory=dict)

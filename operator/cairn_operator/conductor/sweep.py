@@ -84,6 +84,7 @@ class Sweep:
             for instance_id in [i for i in awaiting if i not in waiting]:
                 key = awaiting.pop(instance_id, None)
                 if key is not None:
+                    self._env.answered.add(instance_id)
                     self._reconciler.wake(key)
 
     async def _sweep_forever(self) -> None:

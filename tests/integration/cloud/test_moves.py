@@ -121,7 +121,7 @@ def test_where_no_host_has_room_it_stays_as_it_is(cairn: Cairn, tenant: Tenant) 
         cairn.api.create(Flavor, {"metadata": {"name": "huge"}, "spec": spec})
     instance_id = tenant.boot(host="quick")
     tenant.patch(flavor="huge")
-    tenant.told("TaskFailed")
+    tenant.told("NoValidHost")
     row = settled(cairn, instance_id, VmState.ACTIVE)
     assert (row.host, row.flavor["name"], row.move) == ("quick", "tiny", None)
     assert row.fault_message is not None
