@@ -348,7 +348,7 @@ async def cancel(db: Database, instance_id: str, version: int, message: str) -> 
         record = live_row(conn, instance_id)
         if record.version != version or not record.awaiting_host or record.move is None:
             raise ConcurrentUpdate("Instance", instance_id, "a move that awaits a host", "another state")
-        return steps.give_up(conn, record, message)
+        return steps.give_up(conn, record, message, "cancelled")
 
     return await db.run(transaction)
 

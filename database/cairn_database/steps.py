@@ -171,7 +171,9 @@ def take_host(conn: sa.Connection, record: InstanceRecord, host: str, moment: da
     return compare_and_set(conn, record, moment=moment, **changes)
 
 
-def give_up(conn: sa.Connection, record: InstanceRecord, message: str) -> InstanceRecord:
+def give_up(
+    conn: sa.Connection, record: InstanceRecord, message: str, migration: str = "error"
+) -> InstanceRecord:
     """Inside a transaction: the move has come to nothing before anything was touched. The instance is what
     it was, on the flavor that it has."""
     spec = {**record.spec, "flavor": record.flavor["name"]}
@@ -180,8 +182,8 @@ def give_up(conn: sa.Connection, record: InstanceRecord, message: str) -> Instan
         move=None,
         holding=Holding.DROP_OTHER,
         request={**record.request, "spec": spec},
-        migration="error",
+        migration=migration,
         error=message,
-        fault=True,
+        fault=migration == "error",
     )
     return take(conn, record, step)
