@@ -128,6 +128,7 @@ CHANGEABLE = (
     "userDataBase64",
     "reboot",
     "crashDump",
+    "securityGroups",
     "metadata",
     "displayName",
     "description",
@@ -162,7 +163,8 @@ class InstanceSpec(Model):
     networks: Annotated[list[NetworkRequest], Field(max_length=16)] | None = None
     """The interfaces, in order. Left out: one on the project's default network. Empty: none at all."""
     security_groups: Annotated[list[ObjectName], Field(max_length=64)] | None = None
-    """The SecurityGroups, in the same namespace, of the interfaces made for it; `default` when left out."""
+    """The SecurityGroups, in the same namespace, of the interfaces made for it; `default` when left out, none
+    where it is empty. `openstack server add security group` changes it, too."""
     hostname: (
         Annotated[
             str,

@@ -220,7 +220,8 @@ class _Giving:
     def _group_ids(self) -> list[str]:
         if self._groups is None:
             record = self._record
-            names = record.request.get("spec", {}).get("securityGroups") or [groups.DEFAULT]
+            names = record.request.get("spec", {}).get("securityGroups")
+            names = [groups.DEFAULT] if names is None else names
             self._groups = groups.ids_of(self._conn, record.project, record.namespace, names, self._moment)
         return self._groups
 

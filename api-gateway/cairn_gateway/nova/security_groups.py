@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cairn_database.networking import groups
+from cairn_database import InstanceNotFound, InstanceRecord
+from cairn_database.networking import groups, of_instance
 from cairn_database.networking.errors import SecurityGroupNotFound
 from cairn_database.networking.interfaces import interfaces_of
 from cairn_database.networking.tables import security_groups as table
@@ -274,7 +275,11 @@ async def add_to_server(call: Call) -> Answer:
         raise BadRequest(
             "Network requires port_security_enabled and subnet associated in order to apply security groups."
         )
-    await groups.set_groups_of_instance(call.services.db, record.id, add=group.id)
+    try:
+        after = await of_instance.add_group(call.services.db, record.id, group.id, group.name)
+    except InstanceNotFound as error:
+        raise NotFound(str(error)) from error
+    await _tell(call, record, after)
     return Answer()
 
 
@@ -284,9 +289,20 @@ async def remove_from_server(call: Call) -> Answer:
     call.enforce(target_of(call, record))
     name = call.checked.removeSecurityGroup.name
     group = await _named(call, record.project, record.namespace, name)
-    if not await groups.set_groups_of_instance(call.services.db, record.id, drop=group.id):
+    try:
+        after, was_in = await of_instance.remove_group(call.services.db, record.id, group.id, group.name)
+    except InstanceNotFound as error:
+        raise NotFound(str(error)) from error
+    await _tell(call, record, after)
+    if not was_in:
         raise NotFound(f"Security group {group.id} not associated with the instance {record.id}")
     return Answer()
+
+
+async def _tell(call: Call, before: InstanceRecord, after: InstanceRecord) -> None:
+    """The resource's spec is to follow the row."""
+    if after.version != before.version:
+        await call.services.cluster.hint(after.namespace, after.name, call.request_id)
 
 
 def _old(method: str, path: str, handler: Any, rule: str, **options: Any) -> Route:

@@ -23,7 +23,6 @@ from cairn_database.engine import Database
 from cairn_database.networking.errors import SecurityGroupInUse, SecurityGroupNotFound
 from cairn_database.networking.tables import (
     port_security_groups,
-    ports,
     security_group_rules,
     security_groups,
 )
@@ -355,34 +354,6 @@ async def ensure_default(db: Database, project: str, namespace: str) -> tuple[Gr
         await db.run(lambda conn: ids_of(conn, project, namespace, [DEFAULT], now()))
         found = await look()
     return found[0], found[0].resource_uid is None
-
-
-async def set_groups_of_instance(
-    db: Database, instance_id: str, *, add: str | None = None, drop: str | None = None
-) -> bool:
-    """Put all ports of an instance into a group, or take them out of one (ids). Returns whether that changed
-    anything (Nova API: server actions addSecurityGroup, removeSecurityGroup)."""
-    links = port_security_groups
-
-    def transaction(conn: sa.Connection) -> bool:
-        mine = sa.select(ports.c.id).where(ports.c.instance_id == instance_id).with_for_update()
-        port_ids = list(conn.scalars(mine))
-        if not port_ids:
-            return False
-        changed = False
-        if drop is not None:
-            statement = sa.delete(links).where(links.c.port_id.in_(port_ids), links.c.group_id == drop)
-            changed = conn.execute(statement).rowcount > 0
-        if add is not None:
-            there = sa.select(links.c.port_id).where(links.c.port_id.in_(port_ids), links.c.group_id == add)
-            missing = set(port_ids) - set(conn.scalars(there))
-            rows = [{"port_id": port_id, "group_id": add} for port_id in sorted(missing)]
-            if rows:
-                conn.execute(sa.insert(links), rows)
-                changed = True
-        return changed
-
-    return await db.run(transaction)
 
 
 def _at(key: GroupKey) -> sa.ColumnElement[bool]:

@@ -28,6 +28,8 @@ from cairn_database import (
 from cairn_database.admission import Refusal
 from cairn_database.asking import Asked, with_spec
 from cairn_database.images import snapshots
+from cairn_database.networking import of_instance
+from cairn_database.networking.errors import SecurityGroupNotFound
 from cairn_operator.conductor.power import ACTIONS, power_task
 from cairn_operator.conductor.resolve import flavor_of, image_of, key_pair_of, project_of
 from cairn_operator.conductor.scope import Scope
@@ -36,8 +38,9 @@ LABELS = frozenset({"metadata", "displayName", "description", "tags", "locked", 
 """Followed at once, whatever the instance is doing."""
 REBUILT = ("image", "keyPair", "userData", "userDataBase64")
 """Followed by the next rebuild."""
-ORDER = ("rebuild", "flavor", "rescue", "powerState", "crashDump")
+ORDER = ("securityGroups", "rebuild", "flavor", "rescue", "powerState", "crashDump")
 """Which wish comes first where there are several."""
+NEW_GROUP_SECONDS = 0.2
 Wish = Callable[[Scope, Instance, InstanceRecord, Asked], Awaitable[InstanceRecord]]
 REFUSALS = (legality.ActionRefused, legality.InstanceLocked, QuotaExceeded)
 
@@ -178,6 +181,25 @@ async def _shelve(scope: Scope, record: InstanceRecord, asked: Asked) -> Instanc
     return await moving.shelve(scope.env.db, record.id, asked, image_id=image_id, url=url)
 
 
+async def _security_groups(
+    scope: Scope, instance: Instance, record: InstanceRecord, asked: Asked
+) -> InstanceRecord:
+    names = instance.spec.security_groups
+    try:
+        after = await of_instance.set_groups(scope.env.db, record.id, names, asked)
+    except SecurityGroupNotFound as error:
+        if (scope.key[0], error.group) in scope.env.catalog.security_groups:
+            scope.after(NEW_GROUP_SECONDS)  # SQL is about to have it
+        scope.env.blocked.add(scope.key)
+        raise Refusal(
+            "SecurityGroupNotFound",
+            f"spec.securityGroups: SecurityGroup '{error.group}' does not exist. Create it, or leave it out.",
+        ) from error
+    scope.env.blocked.discard(scope.key)
+    scope.after(0)  # nothing is left to wait for, and other wishes may be
+    return after
+
+
 async def _crash_dump(
     scope: Scope, _instance: Instance, record: InstanceRecord, asked: Asked
 ) -> InstanceRecord:
@@ -185,6 +207,7 @@ async def _crash_dump(
 
 
 WISHES: dict[str, Wish] = {
+    "securityGroups": _security_groups,
     "rebuild": _rebuild,
     "flavor": _resize,
     "rescue": _rescue,

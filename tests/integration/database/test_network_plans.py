@@ -6,7 +6,8 @@ import uuid
 
 from cairn_database import Database, addresses, removal
 from cairn_database.addresses import InterfaceWant
-from cairn_database.networking import floating, groups, networks, ports
+from cairn_database.asking import Asked
+from cairn_database.networking import floating, groups, networks, of_instance, ports
 from cairn_database.networking.floating import Lead, NewFloatingIp
 from cairn_database.networking.interfaces import interfaces_of
 from cairn_database.networking.ports import NewPort
@@ -40,7 +41,10 @@ async def _everything_hot(db: Database) -> None:
     await ports.find(db, port_table.c.id == port.id)
     await groups.resolve(db, "blue", "blue", ["default"])
     await groups.find(db, security_groups.c.project == "blue")
-    await groups.set_groups_of_instance(db, record.id, drop=groups.default_id("blue"))
+    asked = Asked(request_id="req-1")
+    await of_instance.set_groups(db, record.id, None, asked)
+    await of_instance.remove_group(db, record.id, groups.default_id("blue"), "default")
+    await of_instance.add_group(db, record.id, groups.default_id("blue"), "default")
     await networks.find(db, name="lan")
     await removal.begin_delete(db, record.id)
     await removal.finish_delete(db, record.id)
