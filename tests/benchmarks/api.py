@@ -12,7 +12,7 @@ import multiprocessing
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,15 @@ class ApiResult:
     burst_cpu_per_boot: float
     """Seconds of all Cairn's processes, for one of them."""
     gateway_rss_mib: float
+    disagreements: dict[str, int] = field(default_factory=dict)
+    """Of several gateways (`agreement`); each count should be 0."""
 
 
 def compute_api(binaries: Binaries, folder: Path, *, database_url: str = "", gateways: int = 1) -> ApiResult:
     """All of it, on SQLite or on `database_url`."""
     with api_cloud(binaries, folder, database_url) as cloud:
+        from benchmarks import agreement
+
         target = target_of(cloud, add_gateways(cloud, gateways))
         figures = in_another_process(_measure, target)
         gateway = next(process for process in cloud.cloud.processes if process.spec.name == "gateway")
@@ -74,6 +78,7 @@ def compute_api(binaries: Binaries, folder: Path, *, database_url: str = "", gat
             burst_all_active=burst,
             burst_cpu_per_boot=spent / BURST,
             gateway_rss_mib=rss_mib(gateway.pid),
+            disagreements=agreement.disagreements(cloud, target) if gateways > 1 else {},
         )
 
 
