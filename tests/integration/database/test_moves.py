@@ -56,7 +56,7 @@ async def held(db: Database) -> dict[tuple[str, str], tuple[int, int]]:
 async def used(db: Database) -> tuple[int, int]:
     """Cores and MiB that the project's quota counts."""
     report = await quotas.report(db, "blue")
-    return report.cores.used, report.memory_mib.used
+    return report.cores.in_use, report.memory_mib.in_use
 
 
 async def place(db: Database, row: InstanceRecord, host: str, flavor: Any = None) -> InstanceRecord:
