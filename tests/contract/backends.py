@@ -23,16 +23,19 @@ from cairn_agent.drivers.api_operations import MachineImage
 from cairn_agent.drivers.driver import Driver
 from cairn_agent.drivers.fake import FakeDriver
 from cairn_agent.drivers.fake_store import StoredMachine
+from cairn_agent.drivers.fake_wire import SocketWire
 from cairn_agent.drivers.libvirt.driver import LibvirtDriver
 from cairn_agent.drivers.libvirt.storage import MachineFiles
 from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings
 from cairn_crds.guest import GuestConfig, GuestNetwork, GuestSpec, InstanceReference
 from cairn_crds.image_source import GuestImage
 from contract.disks import SCRIBBLES, SECTOR, disk_content, run, text_of
-from contract.guests import GREETING, LocalImages, write_image
+from contract.guests import COUNTING, GREETING, LocalImages, write_image
 from contract.room import Room
 
 NODE = "node-1"
+COUNTED = 100
+"""How much a machine has written that counts, in bytes."""
 PATIENCE = 60
 """Seconds until a test gives up waiting for what must come."""
 _numbers = itertools.count(10)
@@ -85,6 +88,7 @@ class Backend(ABC):
         self.events = Events()
         self.listening = write_image(directory / "listening.raw")
         self.deaf = write_image(directory / "deaf.raw", boot_sector=b"")
+        self.counting = write_image(directory / "counting.raw", boot_sector=COUNTING)
 
     async def restart(self) -> Driver:
         """Close the driver and open another on the same hypervisor."""
@@ -158,6 +162,14 @@ class Backend(ABC):
     def shape(self, instance_id: str) -> Shape:
         """How large the machine is, once it is started anew."""
 
+    def slow_down(self, instance_id: str) -> None:
+        """Let the machine's next live migration not end by itself; it is off."""
+        raise NotImplementedError
+
+    @abstractmethod
+    async def started(self, instance_id: str) -> None:
+        """Until a machine that counts has begun to, where that can be seen."""
+
     @abstractmethod
     def leftovers(self, instance_id: str, spec: GuestSpec) -> list[str]:
         """All that is still there of a machine."""
@@ -198,6 +210,13 @@ class FakeBackend(Backend):
 
     def image_text(self, image: MachineImage) -> str:
         return image.path.read_bytes().rstrip(b"\0").decode()
+
+    def slow_down(self, instance_id: str) -> None:
+        assert isinstance(self.driver.wire, SocketWire)
+        self.driver.wire.hold(instance_id)
+
+    async def started(self, instance_id: str) -> None:
+        """It counts nothing."""
 
     def shape(self, instance_id: str) -> Shape:
         shape = self._stored(instance_id).shape
@@ -305,6 +324,9 @@ class LibvirtTestBackend(LibvirtBackend):
     def crash(self, instance_id: str) -> None:
         raise NotImplementedError
 
+    async def started(self, instance_id: str) -> None:
+        """Its guests do nothing."""
+
 
 class SecretTestBackend(LibvirtTestBackend):
     """One that no other connection of the process sees: another host."""
@@ -343,3 +365,15 @@ class LibvirtQemuBackend(LibvirtBackend):
 
     def crash(self, instance_id: str) -> None:
         self.room.kill_qemu(instance_id)
+
+    def slow_down(self, instance_id: str) -> None:
+        """With a megabyte a second it cannot keep up with what the counting guest writes to its memory."""
+        self.settings = self.settings.model_copy(update={"migration_bandwidth_mib": 1})
+        self.driver._settings = self.settings
+
+    async def started(self, instance_id: str) -> None:
+        async with asyncio.timeout(PATIENCE):
+            counted = False
+            while not counted:
+                await asyncio.sleep(0.05)
+                counted = len(await self.driver.console_log(self.node, instance_id, 1024)) >= COUNTED

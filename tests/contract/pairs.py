@@ -15,6 +15,7 @@ from cairn_crds.guest_operation import LiveDestination
 from cairn_crds.instance import PowerState
 from contract.backends import NODE, Backend
 from contract.disks import run
+from contract.machines import Steps
 
 THERE = "node-2"
 
@@ -40,6 +41,15 @@ class Pair:
         """The disks that the source hands out."""
         exported = await self.source.driver.export_disks(NODE, instance_id, operation_id)
         return Courier({disk.name: disk.path for disk in exported})
+
+    async def slow_machine(self, instance_id: str) -> GuestSpec:
+        """A running machine whose migration ends only when it is forced or aborted."""
+        spec = self.source.spec(image=self.source.counting)
+        await self.source.driver.spawn(NODE, instance_id, spec, Steps())
+        self.source.slow_down(instance_id)
+        await self.source.driver.power_on(NODE, instance_id)
+        await self.source.started(instance_id)
+        return spec
 
     async def power_there(self, instance_id: str) -> PowerState | None:
         """At the destination; None where there is no machine or a part of one."""

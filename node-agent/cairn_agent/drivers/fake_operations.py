@@ -190,6 +190,7 @@ class FakeOperations:
                 raise WireBroken("nothing is prepared here for it")
             arrived = FakeMachine.of(stored)
             arrived.node = operation.node
+            arrived.fencing_epoch = operation.spec.fencing_epoch
             self._nodes[operation.node][operation.instance_id] = arrived
             self._changed(arrived)
 

@@ -65,6 +65,9 @@ class LibvirtSettings(_Settings):
     disks), or `auto`: tls where the other host's migration_uri says tls, else plain."""
     migration_bandwidth_mib: Annotated[int, Field(ge=0)] = 0
     """The most that one live migration takes, in MiB a second; 0: as much as there is."""
+    migration_post_copy: bool = False
+    """Let a forced migration go on at the destination before all of its memory is there: shorter, but a
+    network that fails then takes the guest along (Nova: live_migration_permit_post_copy)."""
     detach_seconds: Annotated[float, Field(gt=0)] = 60
     """How long a guest may take to let go of a device (Nova: device_detach_attempts and _timeout)."""
     guest_agent_seconds: Annotated[int, Field(ge=1)] = 10

@@ -25,6 +25,8 @@ _STATES: dict[int, PowerState] = {
 _BY_REASON: dict[tuple[int, int], PowerState] = {
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): PowerState.CRASHED,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): PowerState.SHUTDOWN,
+    # About to run elsewhere.
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION): PowerState.RUNNING,
 }
 
 
@@ -59,9 +61,19 @@ def require(connection: Any, node: str, instance_id: str) -> Any:
     """The node's complete domain. Raises MachineNotFound."""
     domain = find(connection, instance_id)
     owner = ownership(domain) if domain is not None else None
-    if owner is None or owner.node != node or not owner.complete:
+    if owner is None or owner.node != node or not owner.complete or is_arriving(domain):
         raise MachineNotFound(f"no machine {instance_id} on {node}")
     return domain
+
+
+def is_arriving(domain: Any) -> bool:
+    """Whether it is the receiving end of a live migration: not a machine yet, and never to be touched."""
+    try:
+        return bool(domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED and not domain.isPersistent())
+    except libvirt.libvirtError as error:
+        if is_code(error, libvirt.VIR_ERR_NO_DOMAIN):
+            return False  # gone between two calls
+        raise
 
 
 def power_state(domain: Any) -> PowerState:
@@ -96,6 +108,8 @@ def _describe(domain: Any, node: str) -> MachineState | None:
     if owner is None or owner.node != node:
         return None
     try:
+        if is_arriving(domain):
+            return MachineState(domain.UUIDString(), PowerState.NO_STATE, owner.fencing_epoch, complete=False)
         power = power_state(domain)
     except libvirt.libvirtError as error:
         if is_code(error, libvirt.VIR_ERR_NO_DOMAIN):

@@ -45,6 +45,7 @@ class LibvirtDriver(LibvirtOperations):
     def __init__(
         self, settings: LibvirtSettings, images: ImageSource, build_config_drive: ConfigDriveBuilder
     ) -> None:
+        super().__init__()
         self.capabilities: frozenset[Capability] = frozenset()
         self._settings = settings
         self._images = images

@@ -29,7 +29,9 @@ LIFECYCLE = frozenset(
         Capability.RESIZE,
     }
 )
-EMULATION = frozenset({Capability.CONSOLE_LOG, Capability.SERIAL_CONSOLE, Capability.SNAPSHOT})
+EMULATION = frozenset(
+    {Capability.CONSOLE_LOG, Capability.SERIAL_CONSOLE, Capability.SNAPSHOT, Capability.LIVE_MIGRATION}
+)
 """Where guests really run."""
 
 

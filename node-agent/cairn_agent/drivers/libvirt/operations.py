@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cairn_agent.drivers.api import Capability, StepReporter, Unsupported
-from cairn_agent.drivers.api_operations import DiskSource, MachineDisk, MachineImage, MachineOperation
-from cairn_agent.drivers.libvirt import moving, rebuilding, rescuing, resizing, snapshots
+from cairn_agent.drivers.api_operations import (
+    DiskSource,
+    LiveResult,
+    MachineDisk,
+    MachineImage,
+    MachineOperation,
+    ProgressReporter,
+)
+from cairn_agent.drivers.libvirt import incoming, live, moving, rebuilding, rescuing, resizing, snapshots
+from cairn_agent.drivers.libvirt.departures import Departures
 from cairn_agent.drivers.libvirt.workshop import Workshop
 from cairn_agent.drivers.unsupported import NoOperations
+from cairn_crds.guest_operation import LiveDestination
 from cairn_crds.image_source import GuestImage
 
 
@@ -16,6 +25,9 @@ class LibvirtOperations(NoOperations):
     """What is done to machines that there are."""
 
     capabilities: frozenset[Capability]
+
+    def __init__(self) -> None:
+        self._departures = Departures()
 
     def workshop(self) -> Workshop:
         """What machines are changed with. Raises Unreachable before the driver is open."""
@@ -58,3 +70,26 @@ class LibvirtOperations(NoOperations):
         self, operation: MachineOperation, source: DiskSource, report: StepReporter
     ) -> None:
         await moving.import_disks(self.workshop(), operation, source, report)
+
+    async def prepare_incoming(self, operation: MachineOperation, report: StepReporter) -> str:
+        self.must_have(Capability.LIVE_MIGRATION)
+        return await incoming.prepare_incoming(self.workshop(), operation, report)
+
+    async def live_migrate(
+        self, operation: MachineOperation, destination: LiveDestination, report: ProgressReporter
+    ) -> LiveResult:
+        self.must_have(Capability.LIVE_MIGRATION)
+        departures = self._departures
+        return await live.LiveMigration(self.workshop(), departures, operation, destination, report).run()
+
+    async def abort_live_migration(self, node: str, instance_id: str) -> None:
+        if (departure := self._departures.get(instance_id)) is not None:
+            departure.abort = True
+        elif Capability.LIVE_MIGRATION in self.capabilities:
+            await live.abort(self.workshop(), node, instance_id)
+
+    async def force_live_migration(self, node: str, instance_id: str) -> None:
+        if (departure := self._departures.get(instance_id)) is not None:
+            departure.force = True
+        elif Capability.LIVE_MIGRATION in self.capabilities:
+            await live.force(self.workshop(), node, instance_id)

@@ -61,6 +61,8 @@ class MachineRecord(_Part):
     kept: KeptRecord | None = None
     leaving: str | None = None
     """The live migration that was begun, which may be through."""
+    downtime_ms: int | None = None
+    """Of that, once it is."""
 
     @classmethod
     def of(cls, node: str, spec: GuestSpec) -> MachineRecord:
