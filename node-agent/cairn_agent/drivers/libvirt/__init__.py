@@ -3,7 +3,8 @@
 - `driver.py`: the protocols of `drivers/api.py`, put together from the rest
 - `operations.py`: those of `drivers/api_operations.py`, each from a module of its own: `rebuilding.py`,
   `rescuing.py`, `resizing.py`, `snapshots.py`, `moving.py` (while it is off)
-- live migration: `incoming.py` where it arrives; `live.py`, `departures.py`, `arriving_xml.py` where it leaves
+- live migration: `incoming.py` where it arrives, and where it leaves `live.py`, `departures.py` and
+  `arriving_xml.py`
 - `spawning.py`: a boot, top to bottom; `workshop.py`: what it and they work with
 - `domain_xml.py`, `devices.py`: from a GuestSpec to libvirt's domain XML, pure
 - `domains.py`: finding and reading domains; `power.py`: power changes
