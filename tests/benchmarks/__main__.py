@@ -1,6 +1,7 @@
 """`make bench`: run the benchmarks, print the tables, keep the results as JSON.
 
-`BENCH_ARGS="single burst"` runs some of them only: single, burst, large, writes, scheduler, api, qemu, soak.
+`BENCH_ARGS="single burst"` runs some of them only: single, burst, large, writes, scheduler, api,
+actions, qemu, soak.
 `api` takes `--database postgresql` (or mariadb: a server of its own), `--gateways 2`, and
 `--instances 100000`, which asks a cloud of that size in place of a small one.
 """
@@ -21,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import api, boots, scale
+from benchmarks import actions, api, boots, scale
 from cairn_local.control_plane.binaries import Binaries, find_binaries
 from integration.database.servers import MariadbServer, PostgresqlServer, Server
 
@@ -58,7 +59,7 @@ NOVA = {
 }
 """Real Nova on such a machine: single, burst and api on 10 hosts, large with 500 at once on 100 nodes."""
 
-USUAL = ("single", "burst", "large", "writes", "scheduler", "api", "qemu")
+USUAL = ("single", "burst", "large", "writes", "scheduler", "api", "actions", "qemu")
 
 
 class _Postgresql(PostgresqlServer):
@@ -85,6 +86,7 @@ def main(arguments: list[str]) -> int:
         "large": lambda b, folder: boots.at_once(b, folder, hosts=100, count=1000, agents=2),
         "writes": boots.counted_writes,
         "soak": boots.soak,
+        "actions": actions.one_by_one,
         "api": lambda b, folder: _api(b, folder, options),
         "qemu": lambda _b, _folder: _real_guests(),
     }

@@ -73,7 +73,7 @@ class SoakResult:
 
 def soak(binaries: Binaries, folder: Path, cycles: int = 10_000, wave: int = 100) -> SoakResult:
     """Create and delete, `wave` at a time, `cycles` in all, on 10 hosts: does anything grow?"""
-    with _cloud(binaries, folder, hosts=10, agents=1) as (plane, cloud):
+    with cloud_with_hosts(binaries, folder, hosts=10, agents=1) as (plane, cloud):
         return asyncio.run(_soak(plane, cloud, cycles, wave))
 
 
@@ -97,7 +97,7 @@ async def _soak(plane: RunningControlPlane, cloud: Cloud, cycles: int, wave: int
 
 
 @contextmanager
-def _cloud(
+def cloud_with_hosts(
     binaries: Binaries, folder: Path, *, hosts: int, agents: int, audit: bool = False
 ) -> Iterator[tuple[RunningControlPlane, Cloud]]:
     """A cloud whose hosts have all reported."""
@@ -125,7 +125,7 @@ def _run(
     creators: int,
     audit: bool = False,
 ) -> BootResult:
-    with _cloud(binaries, folder, hosts=hosts, agents=agents, audit=audit) as (plane, cloud):
+    with cloud_with_hosts(binaries, folder, hosts=hosts, agents=agents, audit=audit) as (plane, cloud):
         return asyncio.run(_measure(plane, cloud, hosts, count, creators, audit=audit))
 
 
