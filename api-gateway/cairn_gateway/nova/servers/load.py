@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from cairn_database import InstanceNotFound, InstanceRecord, instances, tenants
+from cairn_database import InstanceNotFound, InstanceRecord, instances
 from cairn_database.listing import Page, look_up
+from cairn_database.networking import owners
 from cairn_database.networking.interfaces import Interface, interfaces_of
 from cairn_gateway.http.call import Call
 from cairn_gateway.http.faults import NotFound
@@ -96,10 +97,8 @@ async def surroundings_with(
     project_ids: dict[str, str] = {}
     if caller.project is not None and caller.project_id is not None:
         project_ids[caller.project] = caller.project_id
-    for name in {server.project for server in servers} - project_ids.keys():
-        project = await tenants.get_project(call.services.db, name)
-        if project is not None:
-            project_ids[name] = project.id
+    others = {server.project for server in servers} - project_ids.keys()
+    project_ids |= await owners.ids_of(call.services.db, others)
     placed = any(server.host for server in servers)
     hosts = await host_facts(call.services.db) if placed else {}
     return Surroundings(project_ids=project_ids, interfaces=interfaces, hosts=hosts)
