@@ -102,6 +102,8 @@ class NetworkRequest(Model):
     port: Uuid | None = None
     """A port of that network that was made beforehand (`openstack port create`): the interface gets its
     address and hardware address, and it outlives the instance."""
+    tag: Tag | None = None
+    """What the guest knows the interface by (Nova's device tag)."""
 
 
 class SchedulerHints(Model):
@@ -129,6 +131,7 @@ CHANGEABLE = (
     "reboot",
     "crashDump",
     "securityGroups",
+    "networks",
     "metadata",
     "displayName",
     "description",
@@ -161,7 +164,8 @@ class InstanceSpec(Model):
     key_pair: ObjectName | None = None
     """The KeyPair, in the same namespace, whose public key the guest is given."""
     networks: Annotated[list[NetworkRequest], Field(max_length=16)] | None = None
-    """The interfaces, in order. Left out: one on the project's default network. Empty: none at all."""
+    """The interfaces, in order. Left out: one on the project's default network. Empty: none at all. An entry
+    more or less attaches or detaches one, of a running machine too."""
     security_groups: Annotated[list[ObjectName], Field(max_length=64)] | None = None
     """The SecurityGroups, in the same namespace, of the interfaces made for it; `default` when left out, none
     where it is empty. `openstack server add security group` changes it, too."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,6 +55,8 @@ class InterfaceWant:
     mac: str | None = None
     port: str | None = None
     """A port that was made beforehand: it is used as it is."""
+    tag: str | None = None
+    """What the guest knows it by."""
 
 
 _MACS = sa.select(ports.c.mac).where(
@@ -74,7 +76,9 @@ _PORTS_OF = sa.select(ports.c.id, ports.c.transient).where(ports.c.instance_id =
 _HELD_BY = sa.select(addresses.c.network, addresses.c.address).where(
     addresses.c.port_id.in_(bindparam("port_ids", expanding=True))
 )
-_LET_GO = sa.update(ports).where(ports.c.instance_id == bindparam("instance"), ports.c.transient.is_(False))
+_LET_GO = sa.update(ports).where(
+    ports.c.instance_id == bindparam("instance"), ports.c.id.in_(bindparam("kept", expanding=True))
+)
 _DISASSOCIATE = sa.update(floating_ips).where(
     floating_ips.c.fixed_port_id.in_(bindparam("port_ids", expanding=True))
 )
@@ -107,7 +111,7 @@ async def allocate_interfaces(
             raise ConcurrentUpdate("Instance", instance_id, "the same interfaces", "others")
         record = load_in_task(conn, instance_id, version, TaskState.NETWORKING)
         moment = now()
-        giving = _Giving(conn, record, moment)
+        giving = Giving(conn, record, moment)
         after = compare_and_set(
             conn,
             record,
@@ -127,7 +131,23 @@ def release(conn: sa.Connection, record: InstanceRecord, moment: datetime) -> No
     if not record.interfaces:
         return
     rows = conn.execute(_PORTS_OF, {"instance": record.id}).all()
-    if len(rows) > sum(row.transient for row in rows):
+    _let_go(conn, record.id, [(row.id, row.transient) for row in rows], moment)
+
+
+def release_ports(
+    conn: sa.Connection, record: InstanceRecord, port_ids: Collection[str], moment: datetime
+) -> None:
+    """As `release`, of these of its ports alone."""
+    rows = conn.execute(_PORTS_OF, {"instance": record.id}).all()
+    _let_go(conn, record.id, [(row.id, row.transient) for row in rows if row.id in port_ids], moment)
+
+
+def _let_go(
+    conn: sa.Connection, instance_id: str, held: Sequence[tuple[str, bool]], moment: datetime
+) -> None:
+    """`held`: (port, whether it goes with the instance)."""
+    kept = [port_id for port_id, transient in held if not transient]
+    if kept:
         conn.execute(
             _LET_GO.values(
                 instance_id=None,
@@ -136,9 +156,9 @@ def release(conn: sa.Connection, record: InstanceRecord, moment: datetime) -> No
                 updated_at=moment,
                 revision=ports.c.revision + 1,
             ),
-            {"instance": record.id},
+            {"instance": instance_id, "kept": kept},
         )
-    drop_ports(conn, [row.id for row in rows if row.transient], moment)
+    drop_ports(conn, [port_id for port_id, transient in held if transient], moment)
 
 
 def drop_ports(conn: sa.Connection, port_ids: Sequence[str], moment: datetime) -> None:
@@ -159,6 +179,29 @@ def drop_ports(conn: sa.Connection, port_ids: Sequence[str], moment: datetime) -
     for statement in _DROPS:
         conn.execute(statement, chosen)
     pools.give_back(conn, held)
+
+
+def hold_more(conn: sa.Connection, port_id: str, network: str, address: str) -> None:
+    """Inside a transaction that has taken `address` from the network: the port holds it besides others."""
+    conn.execute(_HOLD, {"network": network, "address": address, "port_id": port_id})
+
+
+def drop_address(conn: sa.Connection, port_ids: Sequence[str], address: str, moment: datetime) -> bool:
+    """Inside a transaction: the address is free, and no floating one leads to it; False where none of these
+    ports holds it."""
+    mine = sa.and_(addresses.c.address == address, addresses.c.port_id.in_(port_ids))
+    row = conn.execute(sa.select(addresses.c.network, addresses.c.port_id).where(mine)).first()
+    if row is None:
+        return False
+    fixed = floating_ips.c
+    conn.execute(
+        sa.update(floating_ips)
+        .where(fixed.fixed_port_id == row.port_id, fixed.fixed_address == address)
+        .values(fixed_port_id=None, fixed_address=None, updated_at=moment, revision=fixed.revision + 1)
+    )
+    conn.execute(sa.delete(addresses).where(mine, addresses.c.network == row.network))
+    pools.give_back(conn, [(row.network, address)])
+    return True
 
 
 def mac_of(instance_id: str, ordinal: int, attempt: int = 0) -> str:
@@ -182,7 +225,7 @@ def free_mac(conn: sa.Connection, network: str, seed: str, ordinal: int, mac: st
     raise MacInUse(network, candidates[0])
 
 
-class _Giving:
+class Giving:
     """Interfaces for one instance, in one transaction."""
 
     def __init__(self, conn: sa.Connection, record: InstanceRecord, moment: datetime) -> None:
@@ -193,21 +236,22 @@ class _Giving:
         self._groups: list[str] | None = None
         self._owner = f"compute:{record.availability_zone or DEFAULT_ZONE}"
 
-    def interface(self, ordinal: int, want: InterfaceWant) -> InterfaceRecord:
-        """The interface; its port is the instance's from now on."""
+    def interface(self, ordinal: int, want: InterfaceWant, new_port: str | None = None) -> InterfaceRecord:
+        """The interface; its port is the instance's from now on. `new_port`: the id of the port that is made;
+        without, the same at every attempt to build the instance."""
         if want.port is not None:
             return self._bind(ordinal, want, want.port)
         spec = self._spec(want.network)
         address = pools.take(self._conn, want.network, want.address, spec)
-        mac = free_mac(self._conn, want.network, self._record.id, ordinal, want.mac)
-        port_id = port_id_of(self._record.id, ordinal)
+        mac = free_mac(self._conn, want.network, new_port or self._record.id, ordinal, want.mac)
+        port_id = new_port or port_id_of(self._record.id, ordinal)
         self._conn.execute(_ADD_PORT, self._port(port_id, ordinal, want.network, mac))
         self._conn.execute(_HOLD, {"network": want.network, "address": address, "port_id": port_id})
         groups_wanted = self._group_ids()
         if groups_wanted:
             rows = [{"port_id": port_id, "group_id": group_id} for group_id in groups_wanted]
             self._conn.execute(_ADD_GROUPS, rows)
-        return InterfaceRecord(want.network, address, mac, ordinal, port_id)
+        return InterfaceRecord(want.network, address, mac, ordinal, port_id, want.tag)
 
     def _spec(self, network: str) -> NetworkSpec:
         if network not in self._specs:
@@ -265,4 +309,4 @@ class _Giving:
         )
         if bound.rowcount != 1:
             raise PortInUse(port_id, "another instance")
-        return InterfaceRecord(want.network, held[0], row.mac, ordinal, port_id)
+        return InterfaceRecord(want.network, held[0], row.mac, ordinal, port_id, want.tag)

@@ -221,10 +221,7 @@ async def act(
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
         record = live_row(conn, instance_id)
-        if asked.version is not None and record.version != asked.version:
-            raise ConcurrentUpdate(
-                "Instance", instance_id, f"version {asked.version}", f"version {record.version}"
-            )
+        check_version(record, asked)
         changes = change(conn, record)
         if asked.seen is not None:
             request = {**changes.get("request", record.request), **asked.seen}
@@ -239,6 +236,12 @@ async def act(
         return compare_and_set(conn, record, moment=moment, request_id=request_id, **changes)
 
     return await db.run(transaction)
+
+
+def check_version(record: InstanceRecord, asked: Asked) -> None:
+    """Raise ConcurrentUpdate for a row at another version than the asker knows."""
+    if asked.version is not None and record.version != asked.version:
+        raise ConcurrentUpdate("Instance", record.id, f"version {asked.version}", f"version {record.version}")
 
 
 def live_row(conn: sa.Connection, instance_id: str) -> InstanceRecord:

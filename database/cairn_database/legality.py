@@ -79,6 +79,8 @@ ACTIONS: Mapping[str, Requirement] = MappingProxyType(
         "trigger_crash_dump": _in(ACTIVE, PAUSED, RESCUED, RESIZED, ERROR),
         "attach_interface": _in(ACTIVE, PAUSED, STOPPED),
         "detach_interface": _in(ACTIVE, PAUSED, STOPPED),
+        "add_fixed_ip": Requirement(task_states=None, must_have_launched=False),
+        "remove_fixed_ip": Requirement(task_states=None, must_have_launched=False),
         "attach_volume": _ATTACH_VOLUME,
         "detach_volume": _ATTACH_VOLUME,
         "swap_volume": _in(ACTIVE, PAUSED, RESIZED),

@@ -87,6 +87,14 @@ class InterfaceRecord:
     ordinal: int
     port_id: str | None = None
     """The port that it is; None in rows that are older than ports."""
+    tag: str | None = None
+    """What the guest knows it by (Nova's device tag)."""
+    change: str | None = None
+    """`attaching` or `detaching`, until the host has done it (`networking.plugging`)."""
+    since: str | None = None
+    """When the change began, as ISO 8601."""
+    action_id: int | None = None
+    """The entry of the change in the history; None once that has ended."""
 
 
 class MoveKind(enum.StrEnum):

@@ -8,6 +8,7 @@ from cairn_crds.instance import PowerState
 from cairn_database import claims, history, moves, quotas
 from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
+from cairn_database.networking import plugging
 from cairn_database.records import InstanceRecord, TaskState, VmState
 from cairn_database.rows import compare_and_set, find, now
 
@@ -31,6 +32,7 @@ async def begin_delete(
         moment = now()
         if record.action_id is not None:
             history.end_in_error(conn, record, moment, "The instance was deleted meanwhile.")
+        plugging.abandon(conn, record, moment, "The instance was deleted meanwhile.")
         if record.move is not None:
             moves.update(conn, record.move.id, "error", message="The instance was deleted meanwhile.")
         return compare_and_set(

@@ -22,7 +22,6 @@ from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.network.floating_ips import seen
 from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova.microversions import Microversion
-from cairn_gateway.nova.servers.later import cannot
 from cairn_gateway.nova.servers.load import server_of, target_of
 
 Json = dict[str, Any]
@@ -63,17 +62,19 @@ async def _interfaces(call: Call) -> tuple[InstanceRecord, list[Interface]]:
 
 
 def _view(call: Call, record: InstanceRecord, interface: Interface) -> Json:
+    known = [one for one in record.interfaces if one.port_id == interface.port_id]
+    plugged = record.vm_state in RUNNING and all(one.change is None for one in known)
     shown: Json = {
         "net_id": interface.network_id,
         "port_id": interface.port_id,
         "mac_addr": interface.mac,
-        "port_state": "ACTIVE" if record.vm_state in RUNNING else "DOWN",
+        "port_state": "ACTIVE" if plugged else "DOWN",
         "fixed_ips": [
             {"subnet_id": interface.subnet_id, "ip_address": address} for address in interface.addresses
         ],
     }
     if call.version >= since.ATTACHMENT_TAGS_SHOWN:
-        shown["tag"] = None
+        shown["tag"] = known[0].tag if known else None
     return shown
 
 
@@ -85,9 +86,14 @@ async def index(call: Call) -> Answer:
 
 async def show(call: Call) -> Answer:
     """One interface of a server."""
-    record, interfaces = await _interfaces(call)
-    port_id = call.params["port_id"]
-    for interface in interfaces:
+    record = await server_of(call)
+    call.enforce(target_of(call, record))
+    return await show_one(call, record, call.params["port_id"].lower())
+
+
+async def show_one(call: Call, record: InstanceRecord, port_id: str) -> Answer:
+    """The interface of that port. Raises NotFound."""
+    for interface in (await interfaces_of(call.services.db, [record.id])).get(record.id, []):
         if interface.port_id == port_id:
             return Answer({"interfaceAttachment": _view(call, record, interface)})
     raise NotFound(f"Instance {record.id} does not have a port with id {port_id}")
@@ -145,21 +151,6 @@ def _route(method: str, path: str, handler: Any, rule: str, **options: Any) -> R
 ROUTES: tuple[Route, ...] = (
     _route("GET", "/os-interface", index, "os-attach-interfaces:list"),
     _route("GET", "/os-interface/{port_id}", show, "os-attach-interfaces:show"),
-    _route(
-        "POST",
-        "/os-interface",
-        cannot("attach interfaces to servers"),
-        "os-attach-interfaces:create",
-        not_yet=True,
-    ),
-    _route(
-        "DELETE",
-        "/os-interface/{port_id}",
-        cannot("detach interfaces from servers"),
-        "os-attach-interfaces:delete",
-        status=202,
-        not_yet=True,
-    ),
     _route(
         "POST",
         "/action",

@@ -1,7 +1,7 @@
 """What can go wrong with networks, as types.
 
 DatabaseError
-├── PortNotFound, PortInUse
+├── PortNotFound, PortInUse, TooManyInterfaces
 ├── SecurityGroupNotFound, SecurityGroupInUse, RuleExists
 ├── FloatingIpNotFound, FloatingIpInUse
 ├── SubnetInUse, NetworkInUse
@@ -28,6 +28,13 @@ class PortInUse(DatabaseError):
         self.port = port
         self.holder = holder
         super().__init__(f"Port {port} is still in use by {holder}.")
+
+
+class TooManyInterfaces(DatabaseError):
+    """A machine has room for so many."""
+
+    def __init__(self, instance_id: str, most: int) -> None:
+        super().__init__(f"Instance {instance_id} has {most} interfaces, and no machine takes more.")
 
 
 class SecurityGroupNotFound(DatabaseError):

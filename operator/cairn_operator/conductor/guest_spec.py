@@ -23,6 +23,7 @@ from cairn_crds.peer import Peer
 from cairn_database import InstanceRecord, InterfaceRecord, TaskState
 from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.images.signing import SigningKeys
+from cairn_database.networking.plugging import DETACHING, sockets
 from cairn_database.records import MoveKind, Operation
 
 NO_KEYS = SigningKeys(())
@@ -72,8 +73,9 @@ def build_spec(
         swap_mib=flavor.get("swapMiB", 0),
         image=_image(base_image(record), keys),
         networks=[
-            _network(interface, record.request["networks"][interface.ordinal])
-            for interface in record.interfaces
+            _network(socket.interface, socket.network)
+            for socket in sockets(record)
+            if socket.interface.change != DETACHING
         ],
         config=GuestConfig(
             config_drive=spec.config_drive,

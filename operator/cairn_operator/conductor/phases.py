@@ -44,6 +44,7 @@ from cairn_operator.conductor.changes import apply_edits, group_id
 from cairn_operator.conductor.flow_running import act_on_time, run_flow
 from cairn_operator.conductor.guests import keep_guests, remove_guests, take_outcome
 from cairn_operator.conductor.outcome import current_fault
+from cairn_operator.conductor.plugging import settle_interfaces
 from cairn_operator.conductor.projection import View, is_passing, project
 from cairn_operator.conductor.resolve import ResolvedRequest, resolve
 from cairn_operator.conductor.scope import Scope
@@ -308,6 +309,7 @@ async def connect(scope: Scope) -> bool:
             wishes[index].get("address") if index < len(wishes) else None,
             wishes[index].get("mac") if index < len(wishes) else None,
             wishes[index].get("port") if index < len(wishes) else None,
+            wishes[index].get("tag") if index < len(wishes) else None,
         )
         for index, network in enumerate(record.request["networks"])
     ]
@@ -437,6 +439,7 @@ PHASES: tuple[Phase, ...] = (
     connect,
     keep_guests,
     run_flow,
+    settle_interfaces,
     take_outcome,
     act_on_time,
     show,

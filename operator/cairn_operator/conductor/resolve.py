@@ -40,7 +40,7 @@ class ResolvedRequest:
     def builds_the_same(self, record: InstanceRecord) -> bool:
         """Whether the row was made from the same: then trying again has the same result."""
         spec, recorded = dict(self.request["spec"]), dict(record.request["spec"])
-        for changeable in CHANGEABLE:
+        for changeable in set(CHANGEABLE) - {"networks"}:  # what decides about these is looked at below
             spec.pop(changeable, None)
             recorded.pop(changeable, None)
         return (
@@ -60,7 +60,7 @@ def resolve(instance: Instance, catalog: Catalog) -> ResolvedRequest:
     flavor = _flavor(catalog, spec, project.metadata.name)
     image = image_of(catalog, spec, project.metadata.name)
     admission.check_fit(flavor.metadata.name, flavor.spec, image.metadata.name, image.spec)
-    networks = _networks(catalog, spec, project.metadata.name)
+    networks = networks_of(catalog, spec, project.metadata.name)
     if spec.user_data is not None and spec.user_data_base64 is not None:
         raise Refusal("InvalidUserData", "Give spec.userData or spec.userDataBase64, not both.")
     key_pair = None
@@ -73,7 +73,7 @@ def resolve(instance: Instance, catalog: Catalog) -> ResolvedRequest:
         project=project.metadata.name,
         request={
             "spec": spec.to_api(),
-            "networks": [_network_snapshot(network) for network, _wish in networks],
+            "networks": [network_snapshot(network) for network, _wish in networks],
             "generation": instance.metadata.generation,
             "shown": spec.changeable(),
         },
@@ -146,7 +146,8 @@ def image_of(catalog: Catalog, spec: InstanceSpec, project: str) -> Image:
     return image
 
 
-def _networks(catalog: Catalog, spec: InstanceSpec, project: str) -> list[tuple[Network, NetworkRequest]]:
+def networks_of(catalog: Catalog, spec: InstanceSpec, project: str) -> list[tuple[Network, NetworkRequest]]:
+    """The networks of `spec`, which the project may use, each with what is asked of it. Raises Refusal."""
     wishes: Iterable[NetworkRequest]
     if spec.networks is None:
         default = catalog.default_network(project)
@@ -164,7 +165,8 @@ def _network(catalog: Catalog, wish: NetworkRequest, project: str) -> Network:
     return network
 
 
-def _network_snapshot(network: Network) -> dict[str, Any]:
+def network_snapshot(network: Network) -> dict[str, Any]:
+    """What the row keeps of a network."""
     return {"name": network.metadata.name, "id": network.metadata.uid, **network.spec.to_api()}
 
 

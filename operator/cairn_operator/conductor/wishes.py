@@ -14,8 +14,12 @@ from typing import Any
 from cairn_crds import Instance
 from cairn_crds.instance import DesiredPower
 from cairn_database import (
+    AddressesExhausted,
+    AddressInUse,
     InstanceRecord,
     KeyPairRecord,
+    MacInUse,
+    NetworkNotFound,
     QuotaExceeded,
     VmState,
     admission,
@@ -28,21 +32,47 @@ from cairn_database import (
 from cairn_database.admission import Refusal
 from cairn_database.asking import Asked, with_spec
 from cairn_database.images import snapshots
-from cairn_database.networking import of_instance
-from cairn_database.networking.errors import SecurityGroupNotFound
+from cairn_database.networking import of_instance, plugging
+from cairn_database.networking.errors import (
+    NetworkQuotaExceeded,
+    PortInUse,
+    PortNotFound,
+    SecurityGroupNotFound,
+    TooManyInterfaces,
+)
+from cairn_database.networking.plugging import Plug
 from cairn_operator.conductor.power import ACTIONS, power_task
-from cairn_operator.conductor.resolve import flavor_of, image_of, key_pair_of, project_of
+from cairn_operator.conductor.resolve import (
+    flavor_of,
+    image_of,
+    key_pair_of,
+    network_snapshot,
+    networks_of,
+    project_of,
+)
 from cairn_operator.conductor.scope import Scope
 
 LABELS = frozenset({"metadata", "displayName", "description", "tags", "locked", "lockedReason"})
 """Followed at once, whatever the instance is doing."""
 REBUILT = ("image", "keyPair", "userData", "userDataBase64")
 """Followed by the next rebuild."""
-ORDER = ("securityGroups", "rebuild", "flavor", "rescue", "powerState", "crashDump")
+ORDER = ("securityGroups", "rebuild", "flavor", "rescue", "networks", "powerState", "crashDump")
 """Which wish comes first where there are several."""
 NEW_GROUP_SECONDS = 0.2
 Wish = Callable[[Scope, Instance, InstanceRecord, Asked], Awaitable[InstanceRecord]]
-REFUSALS = (legality.ActionRefused, legality.InstanceLocked, QuotaExceeded)
+REFUSALS = (
+    legality.ActionRefused,
+    legality.InstanceLocked,
+    QuotaExceeded,
+    AddressesExhausted,
+    AddressInUse,
+    MacInUse,
+    NetworkNotFound,
+    NetworkQuotaExceeded,
+    PortInUse,
+    PortNotFound,
+    TooManyInterfaces,
+)
 
 
 def new_request_id() -> str:
@@ -206,11 +236,21 @@ async def _crash_dump(
     return await reshaping.crash_dump(scope.env.db, record.id, asked)
 
 
+async def _rewire(scope: Scope, instance: Instance, record: InstanceRecord, asked: Asked) -> InstanceRecord:
+    project = project_of(scope.env.catalog, scope.key[0])
+    plugs = [
+        Plug(wish.to_api(), network_snapshot(network))
+        for network, wish in networks_of(scope.env.catalog, instance.spec, project.metadata.name)
+    ]
+    return await plugging.rewire(scope.env.db, record.id, asked, plugs)
+
+
 WISHES: dict[str, Wish] = {
     "securityGroups": _security_groups,
     "rebuild": _rebuild,
     "flavor": _resize,
     "rescue": _rescue,
+    "networks": _rewire,
     "powerState": _power,
     "crashDump": _crash_dump,
 }

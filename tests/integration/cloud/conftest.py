@@ -98,6 +98,7 @@ def lab(laboratory: Laboratory) -> Iterator[Laboratory]:
 HEALED = (
     *("spawn", "spawn.image", "spawn.network", "spawn.config-drive", "spawn.disk", "spawn.define"),
     *("destroy", "power_on", "power_off", "pause", "suspend", "reboot", "get", "machines"),
+    "reconfigure",
 )
 
 numbers = itertools.count()

@@ -6,7 +6,6 @@ import pytest
 
 from cairn_agent.drivers.api import Unsupported
 from cairn_database import TaskState
-from integration.cloud.api import Refused
 from integration.cloud.cairn import Cairn, Tenant, condition
 from integration.cloud.laboratory import Laboratory
 
@@ -39,20 +38,6 @@ def test_what_cannot_change_is_refused_until_it_is_set_back(
     tenant.until(lambda body: not condition(body, "SpecApplied")["status"], "no complaint any more")
     assert (cairn.guest(instance_id) or {})["spec"] == before["spec"]
     assert (cairn.machine(instance_id) or {})["boots"] == 1
-
-
-def test_networks_cannot_change(cairn: Cairn, tenant: Tenant) -> None:
-    # An API server that knows CEL rules refuses this by itself; older ones leave it to the conductor.
-    tenant.boot()
-    try:
-        tenant.patch(networks=[])
-    except Refused as error:
-        if "networks cannot change" not in str(error):
-            raise
-        return
-    tenant.refused("SpecApplied", "FieldImmutable")
-    tenant.patch(networks=None)
-    tenant.until(lambda body: not condition(body, "SpecApplied")["status"], "no complaint any more")
 
 
 def test_everything_else_is_followed_beside_a_refused_field(cairn: Cairn, tenant: Tenant) -> None:

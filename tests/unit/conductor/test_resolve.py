@@ -240,8 +240,8 @@ def _with_project_only() -> Catalog:
 
 CHANGEABLE = {
     "powerState", "flavor", "rescue", "rebuild", "image", "keyPair", "userData", "userDataBase64",
-    "reboot", "crashDump", "securityGroups", "metadata", "displayName", "description", "tags", "locked",
-    "lockedReason",
+    "reboot", "crashDump", "securityGroups", "networks", "metadata", "displayName", "description", "tags",
+    "locked", "lockedReason",
 }  # fmt: skip
 
 

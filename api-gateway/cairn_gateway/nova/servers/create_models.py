@@ -55,7 +55,8 @@ def _reference(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _ip(value: str) -> str:
+def is_ip(value: str) -> str:
+    """An address, as it was given."""
     ipaddress.ip_address(value)
     return value
 
@@ -78,7 +79,7 @@ class NetworkWish(RequestModel):
 
     uuid: Text255 | None = None
     port: Uuid | None = None
-    fixed_ip: Annotated[str, AfterValidator(_ip)] | None = None
+    fixed_ip: Annotated[str, AfterValidator(is_ip)] | None = None
     tag: Annotated[Tag | None, Since(since.SERVER_CREATE_DEVICE_TAGS)] = None
 
 

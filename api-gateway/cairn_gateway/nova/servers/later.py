@@ -41,7 +41,6 @@ def cannot(what: str) -> Handler:
 
 
 OLD_CONSOLES = before(since.CONSOLE_ACTIONS_REMOVED)
-OLD_ADDRESSES = before(since.ADDRESS_ACTIONS_REMOVED)
 ACTIONS: tuple[tuple[str, str, str, Range], ...] = (
     ("confirmResize", "servers:confirm_resize", "resize servers", {"status": 204}),
     ("revertResize", "servers:revert_resize", "resize servers", {}),
@@ -55,8 +54,6 @@ ACTIONS: tuple[tuple[str, str, str, Range], ...] = (
     ("evacuate", "os-evacuate", "evacuate servers", {"status": 200}),
     ("migrate", "os-migrate-server:migrate", "migrate servers", {}),
     ("os-migrateLive", "os-migrate-server:migrate_live", "migrate servers", {}),
-    ("addFixedIp", "os-multinic:add", "add addresses to servers", OLD_ADDRESSES),
-    ("removeFixedIp", "os-multinic:remove", "take addresses from servers", OLD_ADDRESSES),
     ("os-getVNCConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),
     ("os-getSPICEConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),
     ("os-getSerialConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),

@@ -43,7 +43,7 @@ async def find_networks(
         assert network.spec is not None and network.name is not None  # noqa: S101, PT018 - drafts were refused
         address = None if wish.port else wish.fixed_ip
         admission.check_network(network.display_name, network.spec, call.caller.project or "", address)
-        request = {"network": network.name, "address": address, "port": wish.port}
+        request = {"network": network.name, "address": address, "port": wish.port, "tag": wish.tag}
         requests.append({name: value for name, value in request.items() if value is not None})
         snapshots.append(
             {
