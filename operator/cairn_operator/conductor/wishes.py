@@ -71,6 +71,7 @@ REFUSALS = (
     NetworkQuotaExceeded,
     PortInUse,
     PortNotFound,
+    SecurityGroupNotFound,
     TooManyInterfaces,
 )
 
@@ -242,7 +243,9 @@ async def _rewire(scope: Scope, instance: Instance, record: InstanceRecord, aske
         Plug(wish.to_api(), network_snapshot(network))
         for network, wish in networks_of(scope.env.catalog, instance.spec, project.metadata.name)
     ]
-    return await plugging.rewire(scope.env.db, record.id, asked, plugs)
+    after = await plugging.rewire(scope.env.db, record.id, asked, plugs)
+    scope.after(0)  # no task keeps other wishes waiting
+    return after
 
 
 WISHES: dict[str, Wish] = {
