@@ -9,13 +9,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cairn_crds import Instance
 from faults.checker import Broken, Watcher, findings
 from faults.operations import OPERATIONS, Play, perform
 from faults.world.mishaps import CALM, Weather
+from faults.world.settings import CANARIES
 from faults.world.world import Shape, World, run
 
 PAUSE = 0.12
 """Seconds between two operations, on average."""
+CANARY_SECONDS = 20.0
 QUIET_SECONDS = (3.0, 3.0, 6.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0)
 """When to look whether all is well after the last operation: after each of these, until it is."""
 WEATHERS = (
@@ -121,8 +124,28 @@ async def settle(world: World, watcher: Watcher) -> float:
         world.trace.add(f"-- not yet: {'; '.join(found[:5])}")
     if found:
         raise Broken("\n".join(found))
+    seconds = world.loop.now - begun
     world.trace.add("-- all is well")
-    return world.loop.now - begun
+    await _canary(world)
+    return seconds
+
+
+async def _canary(world: World) -> None:
+    """An instance can be had, and given back."""
+    name = f"canary-{world.server.version}"
+
+    def shown() -> str | None:
+        body = world.server.body("instances", CANARIES, name)
+        phase: str | None = body["status"]["phase"] if body else None
+        return phase
+
+    world.new_instance(name, CANARIES, networks=[])
+    try:
+        await world.until(lambda: shown() == "Active", "a new instance runs", CANARY_SECONDS)
+        world.remove(Instance, name, CANARIES)
+        await world.until(lambda: shown() is None, "it goes again", CANARY_SECONDS)
+    except AssertionError as error:
+        raise Broken(f"3: {error}; it shows {shown()}") from error
 
 
 def _machines(world: World) -> dict[tuple[str, str], tuple[int, str]]:

@@ -87,7 +87,7 @@ class ApiServer:
         self.writes = 0
         self.on_write: Callable[[str, Event], None] = lambda _plural, _event: None
         self._collections: dict[str, Collection] = {}
-        for name in ("default", "cairn-system"):
+        for name in ("default", "cairn-system", "cairn-endpoints"):
             self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
 
     def collection(self, plural: str) -> Collection:

@@ -16,6 +16,9 @@ from cairn_operator.scheduler.app import SchedulerProcessSettings
 from cairn_operator.scheduler.settings import SchedulerSettings
 from faults.world.hypervisor import Host
 
+CANARIES = "canaries"
+"""A project without limits, for instances that show whether one can be had."""
+
 
 def of_process(name: str, hosts: Mapping[str, Host]) -> tuple[ModuleType, Any]:
     """The module whose `run` it is, and its settings: the defaults, but for what only costs time."""
@@ -46,6 +49,7 @@ def catalog(project: str, hosts: list[str]) -> Iterator[dict[str, Any]]:
         yield _body("ComputeNode", host)
     quotas = {"instances": 40, "cores": 60, "memoryMiB": -1}
     yield _body("Project", project, quotas=quotas)
+    yield _body("Project", CANARIES)
     yield _body("Flavor", "small", vcpus=1, memoryMiB=512)
     yield _body("Flavor", "large", vcpus=4, memoryMiB=4096)
     yield _body("Image", "demo", url="http://images.test/demo.qcow2", sha256="0" * 64)

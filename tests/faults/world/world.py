@@ -27,7 +27,7 @@ import cairn_operator.conductor.app
 import cairn_operator.scheduler.app
 from cairn_agent.drivers.api import DriverError
 from cairn_agent.drivers.settings import FakeCapacity
-from cairn_crds import API_VERSION, Instance, Resource
+from cairn_crds import API_VERSION, ComputeNode, Instance, Resource
 from cairn_database import Database, DatabaseError
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import KubernetesError
@@ -58,9 +58,9 @@ class Shape:
     hosts: int = 3
     conductors: int = 2
     schedulers: int = 2
-    vcpus: int = 8
+    vcpus: int = 16
     """Of each host."""
-    memory_mib: int = 16 * 1024
+    memory_mib: int = 64 * 1024
 
 
 class World:
@@ -112,14 +112,18 @@ class World:
         for name in self.names:
             if not name.startswith("agent-"):
                 self.start(name)
-        namespaces = [PROJECT, *(f"cairn-node-{name}" for name in self.hosts)]
+        namespaces = [PROJECT, settings.CANARIES, *(f"cairn-node-{name}" for name in self.hosts)]
         await self.until(
             lambda: all(self.server.body("namespaces", "", name) for name in namespaces), "the namespaces"
         )
         for name in self.names:
             if name.startswith("agent-"):
                 self.start(name)
-        await asyncio.sleep(2.0)
+        await self.until(self._has_room, "hosts with room")
+
+    def _has_room(self) -> bool:
+        rows = self.sql.raw.execute("SELECT vcpus_limit FROM compute_nodes").fetchall()
+        return len(rows) == len(self.hosts) and all(limit > 0 for (limit,) in rows)
 
     def start(self, name: str) -> Process:
         """Start it, unless it runs."""
@@ -243,12 +247,12 @@ class World:
         """An Instance of the project."""
         return self.server.body("instances", PROJECT, name)
 
-    def new_instance(self, name: str, **spec: Any) -> Body:
+    def new_instance(self, name: str, namespace: str = PROJECT, **spec: Any) -> Body:
         """Create an Instance; its id is its uid."""
         body = {
             "apiVersion": API_VERSION,
             "kind": Instance.kind_info.kind,
-            "metadata": {"name": name, "namespace": PROJECT},
+            "metadata": {"name": name, "namespace": namespace},
             "spec": {"flavor": "small", "image": "demo", **spec},
         }
         return self.create(body)
@@ -273,6 +277,8 @@ class World:
             self.resume(process)
         for name in self.names:
             self.start(name)
+        for name in self.hosts:
+            self.change(ComputeNode, name, {"spec": {"disabled": False}})
 
     def reboot_host(self, name: str) -> None:
         """The host goes down with all that runs on it, and comes up again."""
