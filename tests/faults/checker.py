@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from cairn_crds import Instance, InstanceSpec
+from cairn_crds import ConditionStatus, Guest, Instance, InstanceSpec
 from cairn_crds.guest import node_namespace
 from cairn_crds.instance import PowerState
 from cairn_database import InstanceRecord, VmState, audit, instances
 from cairn_operator.conductor.projection import View, project
-from faults.world.world import PROJECT, World
+from faults.world.world import World
 
 AWAKE = (PowerState.RUNNING, PowerState.PAUSED)
 POWER: dict[VmState, tuple[PowerState, ...]] = {
@@ -87,12 +87,12 @@ async def findings(world: World) -> list[str]:
 
 async def _rows(world: World) -> AsyncIterator[str]:
     live = {record.id: record for record in await instances.list_live(world.db, limit=100_000)}
-    shown = {body["metadata"]["name"]: body for body in world.server.bodies("instances", PROJECT)}
+    shown = {body["metadata"]["name"]: body for body in world.server.bodies("instances")}
     for record in live.values():
+        body = shown.pop(record.name, None)
         if record.task_state is not None:
             yield f"3: {record.name} is still in task {record.task_state} ({record.vm_state})"
             continue
-        body = shown.pop(record.name, None)
         if body is None:
             yield f"6: {record.name} has a row and no Instance"
             continue
@@ -117,10 +117,10 @@ def _compare_resource(record: InstanceRecord, body: dict[str, Any], world: World
         return
     wanted = InstanceSpec.model_validate(record.request["spec"]).changeable()
     said = instance.spec.changeable()
-    if said != wanted and instance.spec.reboot.generation <= record.reboot_generation:
-        differing = {name for name in said.keys() | wanted.keys() if said.get(name) != wanted.get(name)}
-        if differing != {"reboot"}:
-            yield f"6: {record.name}: spec and row differ in {sorted(differing)}"
+    differing = {name for name in said.keys() | wanted.keys() if said.get(name) != wanted.get(name)}
+    conditions = {item.type: item.status for item in instance.status.conditions}
+    if differing and conditions.get("SpecApplied") is not ConditionStatus.FALSE:
+        yield f"6: {record.name}: spec and row differ in {sorted(differing)}, and nothing says why"
     guest = _guest(world, record)
     refusal = None
     status = project(View(instance, record, guest, refusal), world.clock.wall())
@@ -131,8 +131,6 @@ def _compare_resource(record: InstanceRecord, body: dict[str, Any], world: World
 
 
 def _guest(world: World, record: InstanceRecord) -> Any:
-    from cairn_crds import Guest
-
     body = world.server.body("guests", node_namespace(record.host or ""), record.id)
     return Guest.from_api(body) if body else None
 
@@ -151,7 +149,7 @@ def _compare_machine(record: InstanceRecord, world: World) -> Iterator[str]:
     if record.vm_state is VmState.ERROR:
         return
     power = machine.power_state if machine is not None and machine.complete else None
-    if power not in POWER.get(record.vm_state, ()):
+    if power not in POWER.get(record.vm_state, (record.power_state,)):
         yield f"6: {record.name} is {record.vm_state}, its machine on {record.host} is {power}"
     if power is not record.power_state:
         yield f"6: {record.name}: the row says {record.power_state}, the hypervisor {power}"
@@ -159,11 +157,16 @@ def _compare_machine(record: InstanceRecord, world: World) -> Iterator[str]:
         yield f"6: {record.name}: the Guest says {guest['status'].get('powerState')}, the hypervisor {power}"
 
 
+def _hosts_of(record: InstanceRecord) -> list[str]:
+    """Its own, and the one that keeps what it was until a resize is confirmed."""
+    return [host for host in (record.host, record.other_host) if host is not None]
+
+
 def _stray_guests(world: World, live: dict[str, InstanceRecord]) -> Iterator[str]:
     for body in world.server.bodies("guests"):
         metadata = body["metadata"]
         record = live.get(metadata["name"])
-        if record is None or record.host is None or node_namespace(record.host) != metadata["namespace"]:
+        if record is None or metadata["namespace"] not in map(node_namespace, _hosts_of(record)):
             yield f"4: Guest {metadata['namespace']}/{metadata['name']} belongs to nobody"
 
 
@@ -171,7 +174,7 @@ def _stray_machines(world: World, live: dict[str, InstanceRecord]) -> Iterator[s
     for name, host in world.hosts.items():
         for machine in host.machines():
             record = live.get(machine.instance_id)
-            if record is None or record.host != name:
+            if record is None or name not in _hosts_of(record):
                 yield f"4: machine {machine.instance_id} on {name} belongs to nobody"
 
 

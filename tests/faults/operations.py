@@ -34,7 +34,7 @@ class Play:
     number: int = 0
     touched: set[str] = field(default_factory=set)
     """Ids of instances whose machines may have changed."""
-    asked: int = 0
+    accepted: int = 0
     """Requests that were accepted."""
     refused: int = 0
     seen: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
@@ -64,7 +64,11 @@ class Play:
 
     def request_id(self) -> str:
         """For the Compute API."""
-        return f"req-{self.world.clock._uuid()}"
+        return f"req-{self.world.clock.new_uuid()}"
+
+    def asked(self) -> asking.Asked:
+        """By an administrator, through the Compute API."""
+        return asking.Asked(request_id=self.request_id(), overrides_lock=True)
 
 
 Act = Callable[[Play], Awaitable[str | None]]
@@ -93,7 +97,7 @@ async def perform(play: Play, operation: Operation) -> str | None:
         play.refused += 1
         return f"refused: {error}"
     if done is not None:
-        play.asked += 1
+        play.accepted += 1
     return done
 
 
@@ -212,7 +216,7 @@ async def create_by_api(play: Play) -> str | None:
     spec = InstanceSpec.model_validate({"image": "demo", **_random_spec(play), "displayName": name})
     wishes = spec.networks if spec.networks is not None else [None]
     networks = [_network(world, wish.network if wish else "blue") for wish in wishes]
-    server_id = str(world.clock._uuid())
+    server_id = str(world.clock.new_uuid())
     flavor = world.server.body("flavors", "", spec.flavor)
     image = world.server.body("images", "", "demo")
     assert flavor is not None
@@ -273,9 +277,7 @@ async def power_by_api(play: Play) -> str | None:
         return None
     play.touched.add(record.id)
     action = play.rng.choice(tuple(asking.POWER_TASKS))
-    await asking.change_power(
-        play.world.db, record.id, action, request_id=play.request_id(), overrides_lock=True
-    )
+    await asking.change_power(play.world.db, record.id, action, play.asked())
     _hint(play, record)
     return f"{action} {record.name} by API"
 
@@ -287,7 +289,7 @@ async def reboot_by_api(play: Play) -> str | None:
         return None
     play.touched.add(record.id)
     kind = play.rng.choice((RebootType.SOFT, RebootType.HARD))
-    await asking.reboot(play.world.db, record.id, kind, request_id=play.request_id(), overrides_lock=True)
+    await asking.reboot(play.world.db, record.id, kind, play.asked())
     _hint(play, record)
     return f"reboot {record.name} {kind} by API"
 

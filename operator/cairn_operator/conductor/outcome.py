@@ -87,11 +87,8 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     if overdue and task in FINISHABLE:
         message = f"Host {record.host} did not finish '{task}' in time. Is its agent running?"
         return _failed(record, "Timeout", message, status.power_state)
-    if status.phase is GuestPhase.MISSING and record.vm_state is not VmState.ERROR:
-        return Vanished(
-            f"The machine is gone from host {record.host}, with its disks: somebody removed it there. "
-            "Delete the instance and create it again."
-        )
+    if status.phase is GuestPhase.MISSING:
+        return _missing(record, status.power_state)
     if status.phase is not GuestPhase.READY or status.spec_generation < guest.metadata.generation:
         return Nothing()
     vm_state = VM_STATES.get(status.power_state)
@@ -112,6 +109,13 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     if task is None and drifted and record.vm_state is not VmState.BUILDING:
         return Drifted(vm_state, status.power_state)
     return Nothing()
+
+
+def _missing(record: InstanceRecord, power: PowerState) -> Outcome:
+    gone = f"The machine is gone from host {record.host}, with its disks"
+    if record.vm_state is not VmState.ERROR:
+        return Vanished(f"{gone}: somebody removed it there. Delete the instance and create it again.")
+    return TaskFailed("MachineVanished", f"{gone}.", power) if record.task_state in FINISHABLE else Nothing()
 
 
 def current_fault(guest: Guest) -> GuestFault | None:

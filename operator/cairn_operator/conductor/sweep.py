@@ -15,7 +15,7 @@ import structlog
 
 from cairn_crds import Guest
 from cairn_crds.guest import node_namespace
-from cairn_database import DatabaseError, InstanceRecord, TaskState, history, instances
+from cairn_database import DatabaseError, TaskState, history, instances
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.guest_spec import build_guest
 from cairn_operator.conductor.nodes import NodeWatchdog
@@ -149,7 +149,7 @@ class Sweep:
                 self._unknown.add((node, instance_id))
                 log.error("machine.unknown", node=node, instance_id=instance_id)
             return  # never heard of: a person has to say whose it is
-        if not record.is_deleted and record.host == node:
+        if not record.is_deleted and node in (record.host, record.other_host):
             self._reconciler.wake((record.namespace, record.name))
             return
         guest = build_guest(replace(record, host=node, interfaces=()), absent=True)
@@ -167,13 +167,17 @@ class Sweep:
             for key, body in self._env.guests.bodies()
             if not body["spec"].get("absent")
             and (hosts.get(key[1]) is None or node_namespace(hosts[key[1]] or "") != key[0])
-            and self._membership.owns(shard_key(("", key[1])))
         ]
         rows = await instances.get_many(self._env.db, [key[1] for key, _body in suspects]) if suspects else {}
         for key, body in suspects:
             record = rows.get(key[1])
-            if record is not None and _is_late(record, key[0], body["spec"].get("fencingEpoch", 0)):
-                await self._remove_late(key, body)
+            if record is None:
+                continue  # as with machines: a person has to say whose it is
+            if record.is_deleted:
+                if self._membership.owns(shard_key(("", record.id))):
+                    await self._remove_late(key, body)
+            elif node_namespace(record.host or "") != key[0] and record.move is None:
+                self._reconciler.wake((record.namespace, record.name))
 
     async def _remove_late(self, key: tuple[str, str], body: dict[str, Any]) -> None:
         patch = {
@@ -193,15 +197,3 @@ class Sweep:
         for (vm_state, task_state), number in counts.items():
             metrics.INSTANCES.labels(vm_state, task_state or "").set(number)
         metrics.OWNED.set(len(self._membership.members))
-
-
-STANDING = (None, TaskState.SCHEDULING, TaskState.NETWORKING, TaskState.SPAWNING)
-"""Tasks in which an instance has one host only."""
-
-
-def _is_late(record: InstanceRecord, namespace: str, epoch: int) -> bool:
-    """Whether the Guest of that epoch is one that its instance has left behind."""
-    if record.is_deleted:
-        return True
-    moved = record.host is not None and node_namespace(record.host) != namespace
-    return moved and epoch < record.fencing_epoch and record.task_state in STANDING

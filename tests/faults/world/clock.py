@@ -59,7 +59,8 @@ class Clock:
         owner = OWNER.get()
         return BEGINNING + timedelta(seconds=self._loop.now + (owner.skew if owner else 0.0))
 
-    def _uuid(self) -> uuid.UUID:
+    def new_uuid(self) -> uuid.UUID:
+        """In the place of uuid4."""
         return uuid.UUID(int=self.rng.getrandbits(128), version=4)
 
     def _random(self, seed: Any = None) -> random.Random:
@@ -94,7 +95,7 @@ class Clock:
             id(datetime): Now,
             id(datetime_module): _Stand(datetime_module, datetime=Now),
             id(random): _Stand(random, Random=self._random, **dice),
-            id(uuid): _Stand(uuid, uuid4=self._uuid),
+            id(uuid): _Stand(uuid, uuid4=self.new_uuid),
             id(secrets): _Stand(
                 secrets, token_hex=lambda size=32: f"{rng.getrandbits(size * 8):0{size * 2}x}"
             ),

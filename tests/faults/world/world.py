@@ -76,7 +76,7 @@ class World:
         self.faults = Faults(seed)
         self.gates = Gates(loop, self.faults, self.kill, self._pause_for_a_while)
         self.trace = self.gates.trace
-        self.server = ApiServer(self._stamp, lambda: str(self.clock._uuid()))
+        self.server = ApiServer(self._stamp, lambda: str(self.clock.new_uuid()))
         self.connection = Connection(self.server, self.gates, self.faults)
         self.sql = Sql(self.gates, self.faults)
         self.db: Database = self.sql.database()

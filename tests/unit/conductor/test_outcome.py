@@ -176,3 +176,10 @@ def test_a_host_that_says_nothing_for_too_long_is_named() -> None:
 
 def test_time_is_no_matter_where_nothing_is_done() -> None:
     assert judged(record(), overdue=True, **READY) == Nothing()
+
+
+def test_nothing_is_waited_for_of_a_machine_that_is_gone() -> None:
+    row = record(vm_state=VmState.ERROR, task_state=TaskState.REBOOTING_HARD)
+    outcome = judged(row, phase="Missing", specGeneration=1)
+    assert isinstance(outcome, TaskFailed)
+    assert outcome.reason == "MachineVanished"
