@@ -59,6 +59,7 @@ check: $(VENV)/ready ## lint, types, import contracts, generated files
 	@$(BIN)/python -m cairn_crds.manifests --check crds/manifests
 	@$(BIN)/python -m cairn_crds.reference --check docs/resources.md
 	@$(BIN)/python -m cairn_cli.settings_reference --check docs/settings.md
+	@$(BIN)/python -m cairn_database.legality_reference --check docs/legality.md
 	@$(BIN)/python -m cairn_gateway.policy.reference --check docs/policy.md
 	@$(BIN)/python -m cairn_gateway.nova.coverage --check docs/compute-api-coverage.md
 
@@ -80,6 +81,7 @@ manifests: $(VENV)/ready ## write CRDs and reference pages from the models
 	@$(BIN)/python -m cairn_crds.manifests crds/manifests
 	@$(BIN)/python -m cairn_crds.reference docs/resources.md
 	@$(BIN)/python -m cairn_cli.settings_reference docs/settings.md
+	@$(BIN)/python -m cairn_database.legality_reference docs/legality.md
 	@$(BIN)/python -m cairn_gateway.policy.reference docs/policy.md
 	@$(BIN)/python -m cairn_gateway.nova.coverage docs/compute-api-coverage.md
 

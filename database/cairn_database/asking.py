@@ -228,6 +228,8 @@ async def act(
             request.pop("projection", None)
             changes["request"] = request
         moment: datetime = now()
+        if record.action_id is not None and not at_once:
+            history.end_in_error(conn, record, moment, f"Cut short by {action}.")
         action_id = history.start_action(conn, instance_id, action, request_id, moment)
         if at_once:
             history.finish_action(conn, action_id, moment)

@@ -38,6 +38,20 @@ def _in(*vm_states: VmState) -> Requirement:
     return Requirement(frozenset(vm_states))
 
 
+_INTERRUPTIBLE = frozenset(
+    {
+        None,
+        TaskState.REBOOTING,
+        TaskState.REBOOT_PENDING,
+        TaskState.REBOOT_STARTED,
+        TaskState.REBOOTING_HARD,
+        TaskState.PAUSING,
+        TaskState.UNPAUSING,
+        TaskState.SUSPENDING,
+        TaskState.RESUMING,
+    }
+)
+"""Tasks that a hard reboot may cut short."""
 _QUIET = _in(ACTIVE, STOPPED, PAUSED, SUSPENDED)
 _ANY = Requirement(task_states=None, must_have_launched=False)
 _LABEL = Requirement(frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED}), task_states=None)
@@ -48,7 +62,7 @@ ACTIONS: Mapping[str, Requirement] = MappingProxyType(
         "start": _in(STOPPED),
         "stop": _in(ACTIVE, ERROR),
         "reboot": _in(ACTIVE),
-        "reboot_hard": _in(ACTIVE, STOPPED, PAUSED, SUSPENDED, ERROR),
+        "reboot_hard": Requirement(frozenset({ACTIVE, STOPPED, PAUSED, SUSPENDED, ERROR}), _INTERRUPTIBLE),
         "pause": _in(ACTIVE),
         "unpause": _in(PAUSED),
         "suspend": _in(ACTIVE),

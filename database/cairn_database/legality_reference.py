@@ -1,0 +1,54 @@
+"""docs/legality.md, written from the table. `python -m cairn_database.legality_reference [--check] FILE`."""
+
+from __future__ import annotations
+
+import sys
+
+from cairn_crds.generated import write_or_check
+from cairn_database.legality import ACTIONS, Requirement
+from cairn_database.records import TaskState, VmState
+
+HEAD = """# Which action in which state
+
+Generated from `database/cairn_database/legality.py` by `make manifests`. Do not edit.
+
+This is the one table: the Compute API refuses with it (409), the conductor refuses an edit of a spec with it
+(condition `SpecApplied`, reason `NotNow`), and a test goes through every cell. It says what Nova's own checks
+say (`nova/compute/api.py`).
+
+- **vm_state**: what the instance has to be. A dot is a refusal: *Cannot 'resize' instance … while it is in
+  vm_state paused*.
+- **task**: `idle` means that nothing else may be under way: *… while it is in task_state rebuilding*.
+- **lock**: `heeded` means that a locked instance refuses it to everybody but administrators and people who may
+  edit the resource: *Instance … is locked*.
+- **launched**: `yes` means that it has to have run once: *… before it has been launched*.
+"""
+SHORT = {VmState.SHELVED_OFFLOADED: "offloaded", VmState.SOFT_DELETED: "soft-deleted"}
+
+
+def page() -> str:
+    """The page's text."""
+    states = [SHORT.get(state, state.value) for state in VmState]
+    head = ["action", *states, "task", "lock", "launched"]
+    lines = [HEAD, _row(head), _row(["---"] * len(head))]
+    for action, needed in ACTIONS.items():
+        cells = ["yes" if needed.vm_states is None or state in needed.vm_states else "·" for state in VmState]
+        lock = "heeded" if needed.heeds_lock else "–"
+        launched = "yes" if needed.must_have_launched else "–"
+        lines.append(_row([f"`{action}`", *cells, _tasks(needed), lock, launched]))
+    return "\n".join(lines) + "\n"
+
+
+def _tasks(needed: Requirement) -> str:
+    if needed.task_states is None:
+        return "any"
+    named = [state.value for state in TaskState if state in needed.task_states]
+    return ", ".join([*(["idle"] if None in needed.task_states else []), *named])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(write_or_check(sys.argv[1:], page()))
