@@ -19,8 +19,8 @@ say (`nova/compute/api.py`).
 - **vm_state**: what the instance has to be. A dot is a refusal: *Cannot 'resize' instance … while it is in
   vm_state paused*.
 - **task**: `idle` means that nothing else may be under way: *… while it is in task_state rebuilding*.
-- **lock**: `heeded` means that a locked instance refuses it to everybody but administrators and people who may
-  edit the resource: *Instance … is locked*.
+- **lock**: `heeded` means that a locked instance refuses it to everybody but administrators and people who
+  may edit the resource: *Instance … is locked*.
 - **launched**: `yes` means that it has to have run once: *… before it has been launched*.
 """
 SHORT = {VmState.SHELVED_OFFLOADED: "offloaded", VmState.SOFT_DELETED: "soft-deleted"}
