@@ -18,6 +18,8 @@ INSTANCE_FINALIZER = f"{GROUP}/instance"
 """On an Instance: set before anything is made for it, released after everything of it is gone."""
 INSTANCE_LABEL = f"{GROUP}/instance"
 """On an Instance that was made for a row (through the Compute API, or again after a loss): the row's id."""
+MIGRATION_LABEL = f"{GROUP}/migration"
+"""On a Migration that was made for a row (of a move that something else began): the row's id."""
 MIRROR_FINALIZER = f"{GROUP}/in-use"
 """On what instances refer to (Project, Network, ComputeNode): released when nothing uses it any more."""
 

@@ -115,12 +115,19 @@ async def list_migrations(
     return await db.read(lambda conn: [_record(row) for row in conn.execute(query)])
 
 
-async def list_without_resource(db: Database, limit: int = 100) -> list[MigrationRecord]:
-    """Those that have no Migration resource yet, oldest first."""
+async def list_to_show(db: Database, ended_after: datetime, limit: int = 1000) -> list[MigrationRecord]:
+    """What Migration resources should show, oldest first: those that are under way, and those that have ended
+    after then without having got one."""
+    columns = migrations.c
     query = (
         sa.select(migrations)
-        .where(migrations.c.resource_uid.is_(None), migrations.c.ended_at.is_(None))
-        .order_by(migrations.c.number)
+        .where(
+            sa.or_(
+                columns.ended_at.is_(None),
+                sa.and_(columns.resource_uid.is_(None), columns.ended_at > ended_after),
+            )
+        )
+        .order_by(columns.number)
         .limit(limit)
     )
     return await db.read(lambda conn: [_record(row) for row in conn.execute(query)])

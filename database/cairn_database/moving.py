@@ -93,8 +93,9 @@ async def migrate(
     host: str | None = None,
     migration_id: str | None = None,
     resource_uid: str | None = None,
+    confirms: bool = False,
 ) -> InstanceRecord:
-    """Shut down, and to another host; to be confirmed.
+    """Shut down, and to another host; to be confirmed, or `confirms`: by itself.
 
     Nova API: migrate. Raises InstanceNotFound, ActionRefused, InstanceLocked, UnknownHost, ConcurrentUpdate.
     """
@@ -108,6 +109,7 @@ async def migrate(
             source=record.host,
             vm_state=record.vm_state,
             wanted_host=host,
+            confirms=confirms,
         )
         return _begin(conn, record, move, asked, resource_uid)
 

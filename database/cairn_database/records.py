@@ -136,6 +136,8 @@ class Move:
     """Where the destination awaits a live migration."""
     failure: str | None = None
     """Why it is on its way back."""
+    confirms: bool = False
+    """Whether it is confirmed by itself as soon as it has arrived (of a drain)."""
 
     @property
     def stays(self) -> bool:

@@ -12,6 +12,7 @@ from cairn_crds import ComputeNode, Guest, HostAggregate, Instance
 from cairn_database import Database, DatabaseUnavailable
 from cairn_database.images.signing import load_keys
 from cairn_operator.catalog import Catalog
+from cairn_operator.conductor.migrations.controller import MigrationController
 from cairn_operator.conductor.reconciler import Reconciler
 from cairn_operator.conductor.scope import Environment, Pacing
 from cairn_operator.conductor.settings import ConductorProcessSettings
@@ -81,13 +82,18 @@ class Conductor:
             self._membership,
             _mirrors(self._catalog, self._nodes, self._aggregates),
         )
-        self._sweep = Sweep(self._env, self._reconciler, self._membership, self._mirrors)
+        self._migrations = MigrationController(self._env, self._reconciler, self._membership)
+        self._env.after_run = self._migrations.note
+        self._sweep = Sweep(
+            self._env, self._reconciler, self._membership, self._mirrors, [self._migrations.sweep]
+        )
         stores: list[Store[Any]] = [
             *self._catalog.stores,
             self._nodes,
             self._aggregates,
             self._env.guests,
             self._env.instances,
+            self._migrations.store,
         ]
         self._watches = Watches(self._kubernetes, stores)
         self._guest_owners: dict[Key, Key] = {}
@@ -115,6 +121,7 @@ class Conductor:
         await self._membership.start()
         await self._watches.start(stop)
         self._take_share()
+        await self._migrations.start()
         await self._sweep.start()
         self._started = True
         log.info("conductor.started", instances=len(self._env.instances), guests=len(self._env.guests))
@@ -124,6 +131,7 @@ class Conductor:
         self._started = False
         if self._kubernetes.is_open:
             await self._sweep.stop()
+            await self._migrations.stop()
             await self._watches.stop()
             await self._reconciler.queue.stop()
             await self._mirrors.queue.stop()
@@ -155,6 +163,7 @@ class Conductor:
     def _take_share(self) -> None:
         self._reconciler.wake_all()
         self._mirrors.wake_all()
+        self._migrations.wake_all()
 
     async def _open_database(self) -> None:
         await self._db.open()

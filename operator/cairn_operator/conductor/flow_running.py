@@ -17,6 +17,7 @@ from cairn_operator.conductor import metrics
 from cairn_operator.conductor.flows import FLOWS, REMOVE, Situation
 from cairn_operator.conductor.guests import keep_guests, remove_guest
 from cairn_operator.conductor.scope import Scope
+from cairn_operator.conductor.story import story_of
 
 log = structlog.get_logger()
 MOST_STEPS = 12
@@ -117,6 +118,9 @@ async def _take(scope: Scope, record: InstanceRecord, step: Step) -> None:
         host=scope.record.host,
         error=step.error,
     )
+    told = story_of(record, step)
+    if told is not None and scope.instance is not None:
+        env.events.normal(scope.instance, *told)
     if step.task_state is not None:
         return
     metrics.TASKS.labels(str(task), "failed" if step.error else "done").inc()
@@ -126,7 +130,7 @@ async def _take(scope: Scope, record: InstanceRecord, step: Step) -> None:
     if step.error:
         env.events.warning(scope.instance, "TaskFailed", f"Task '{task}' failed: {step.error}")
         scope.after(0)
-    else:
+    elif told is None:
         message = f"Task '{task}' is done: the instance is {scope.record.vm_state}."
         env.events.normal(scope.instance, "TaskDone", message)
 
@@ -171,10 +175,11 @@ async def act_on_time(scope: Scope) -> bool:
         "resized": (settings.resize_confirm_seconds, moving.confirm_resize),
         "shelved": (settings.shelved_offload_seconds, moving.shelve_offload),
     }.get(record.vm_state)
-    if due is None or due[0] <= 0:
+    at_once = record.move is not None and record.move.confirms
+    if due is None or (due[0] <= 0 and not at_once):
         return True
     left = due[0] - (scope.now - record.updated_at).total_seconds()
-    if left > 0:
+    if left > 0 and not at_once:
         scope.after(left)
         return True
     asked = by_itself(record)

@@ -79,6 +79,7 @@ class Reconciler:
             finally:
                 if scope.record is not None:
                     self._seen[key] = scope.record.version
+                self._env.after_run(key, scope.record)
         return scope.look_again
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -68,6 +69,8 @@ class Environment:
     """Builds that failed and whose remains are being removed from the host, by id."""
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was last recorded of live migrations under way, by instance id."""
+    after_run: Callable[[Key, InstanceRecord | None], None] = lambda _key, _record: None
+    """Told of every instance that has been looked at."""
     removing: set[str] = field(default_factory=set)
     """Instances whose host has been told to remove the machine, by id: only for these does a Guest that
     goes mean that the machine has gone."""

@@ -41,6 +41,10 @@ class ConductorSettings(Section):
     image_store_url: str = ""
     """Where hosts reach the gateway, as the gateway's `images.hosts_url`: images of instances that are asked
     for by kubectl go there. Left out: they are refused."""
+    run_keep_seconds: float = Field(86400.0, ge=0)
+    """How long a Migration stays after it has ended."""
+    run_keep_count: int = Field(100, ge=0)
+    """And how many of them a namespace keeps, the newest; the Compute API lists them for `purge_days`."""
     max_attempts: int = Field(3, ge=1)
     """Hosts tried before a build fails (Nova: `scheduler.max_attempts`)."""
     lease_seconds: float = Field(5.0, gt=0)

@@ -7,6 +7,7 @@ that removes them): it only wakes the reconciler for what does not agree.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ import structlog
 
 from cairn_crds import Guest
 from cairn_crds.guest import node_namespace
-from cairn_database import DatabaseError, TaskState, history, instances
+from cairn_database import DatabaseError, TaskState, history, instances, moves
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.guest_spec import build_guest
 from cairn_operator.conductor.nodes import NodeWatchdog
@@ -40,11 +41,14 @@ class Sweep:
         reconciler: Reconciler,
         membership: Membership,
         mirrors: MirrorController,
+        others: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
+        """`others`: what else is compared each time."""
         self._env = env
         self._reconciler = reconciler
         self._membership = membership
         self._mirrors = mirrors
+        self._others = others
         self._watchdog = NodeWatchdog(env.kubernetes, env.nodes, env.settings.node_down_seconds)
         self._unknown: set[tuple[str, str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,6 +101,7 @@ class Sweep:
                     purge_at = loop.time() + PURGE_SECONDS
                     before = datetime.now(UTC) - timedelta(days=self._env.settings.purge_days)
                     await history.purge(self._env.db, before, limit=PAGE)
+                    await moves.purge(self._env.db, before, limit=PAGE)
                     await self._mirrors.wake_lost()
             except (DatabaseError, KubernetesError) as error:
                 log.warning("sweep.failed", error=str(error))
@@ -129,6 +134,8 @@ class Sweep:
             if key not in live and key not in self._env.blocked:
                 self._reconciler.wake(key)
         await self._watchdog.look(lambda name: self._membership.owns(shard_key(("", name))))
+        for look in self._others:
+            await look()
         await self._remove_strays()
         await self._remove_late_guests(hosts)
         await self._count()
