@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cairn_crds import ComputeNode, Flavor, Guest, Instance, KeyPair, Network, Project
+from cairn_crds import ComputeNode, Flavor, Guest, Instance, KeyPair, Migration, Network, Project
 from cairn_crds.guest import node_namespace
 from cairn_runtime.peers import ENDPOINTS_NAMESPACE, SECRETS, secret_path
 from integration.cloud.api import MERGE_PATCH, Api, Refused
@@ -198,6 +198,7 @@ def test_a_member_works_in_the_project_and_nowhere_else(
     instance_id = tenant.phase("Active")["status"]["instanceId"]
     assert member.list(Flavor)
     assert member.list(Network)
+    assert member.list(Migration, namespace) == []
     host = tenant.get()["status"]["host"]
     other = new_tenant()
     refused: dict[str, Callable[[], object]] = {
@@ -208,6 +209,9 @@ def test_a_member_works_in_the_project_and_nowhere_else(
         "its own quota": lambda: member.patch(Project, namespace, "", {"spec": {}}),
         "a status": lambda: member.patch(Instance, "vm", namespace, {"status": {}}, "status"),
         "a flavor": lambda: member.patch(Flavor, "tiny", "", {"spec": {}}),
+        "a move to another host": lambda: member.create(
+            Migration, {"metadata": {"name": "move", "namespace": namespace}, "spec": {"instance": "vm"}}
+        ),
     }
     assert [what for what, change in refused.items() if not forbidden(change)] == []
 

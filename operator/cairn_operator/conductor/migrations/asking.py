@@ -31,14 +31,16 @@ RESIZES = Refused(
 )
 
 
-async def row_of(db: Database, migration: Migration) -> MigrationRecord | None:
-    """The row that the resource shows. A label alone gives nobody somebody else's row."""
+async def row_of(db: Database, migration: Migration, record: InstanceRecord | None) -> MigrationRecord | None:
+    """The row that the resource shows; `record`: its instance's. A label alone gives nobody the move of an
+    instance that is not his; a resource that was made for a row is shown it before it is bound to it."""
     uid = migration.metadata.uid
     try:
         row = await moves.get(db, migration.metadata.labels.get(MIGRATION_LABEL, uid))
     except MigrationNotFound:
         return None
-    return row if uid in (row.id, row.resource_uid) else None
+    is_of_instance = record is not None and record.id == row.instance_id
+    return row if is_of_instance or uid in (row.id, row.resource_uid) else None
 
 
 async def begin(db: Database, migration: Migration, record: InstanceRecord) -> MigrationRecord | Refused:
@@ -67,7 +69,7 @@ async def begin(db: Database, migration: Migration, record: InstanceRecord) -> M
                 return RESIZES
     except tuple(REFUSALS) as error:
         # Another replica may have begun it a moment ago, and that is what it is refused for.
-        row = await row_of(db, migration)
+        row = await row_of(db, migration, record)
         return row or Refused(REFUSALS[type(error)], str(error))
     return await moves.get(db, uid)
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from cairn_crds import Migration, MigrationStatus
+from cairn_crds.base import MIGRATION_LABEL
 from cairn_database import DatabaseError, InstanceRecord, instances, moves
 from cairn_database.moves import MigrationRecord
 from cairn_database.records import MoveKind
@@ -123,8 +124,8 @@ class MigrationController:
         instance = (key[0], migration.spec.instance)
         if migration.status.phase in ENDED or not self._owns(instance):
             return None
-        row = await asking.row_of(self._env.db, migration)
         record = await instances.get_by_name(self._env.db, *instance)
+        row = await asking.row_of(self._env.db, migration, record)
         refused: Refused | None = None
         if row is None:
             answer = await self._begin(migration, record)
@@ -150,10 +151,11 @@ class MigrationController:
         self, migration: Migration, record: InstanceRecord | None
     ) -> MigrationRecord | Refused | None:
         """The row of a Migration that has none yet; None: look again."""
-        if migration.status.migration_id is not None:
+        known = migration.metadata.labels.get(MIGRATION_LABEL) or migration.status.migration_id
+        if known is not None:
             return Refused(
                 "Forgotten",
-                f"The database does not know migration {migration.status.migration_id} any more: it is older "
+                f"The database does not know migration {known} of this instance: it may be older "
                 "than this. Look at the instance, and create another Migration if it should move.",
             )
         if record is None:
