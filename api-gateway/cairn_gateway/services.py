@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cairn_crds.image import ImageSpec
-from cairn_database import Database
+from cairn_database import Database, InstanceRecord
 from cairn_gateway.agents import Agents
 from cairn_gateway.cluster import Cluster
 from cairn_gateway.http.call import Call
@@ -74,6 +74,22 @@ class Images(Protocol):
 
     async def delete(self, call: Call, image_id: str) -> bool:
         """Remove it; False when there is none that the caller may see."""
+
+    async def reserve(
+        self,
+        call: Call,
+        instance: InstanceRecord,
+        *,
+        name: str,
+        properties: Mapping[str, str],
+        backup: dict[str, Any] | None = None,
+    ) -> tuple[str, str]:
+        """An image without data for a snapshot of `instance`, of its project: its id, and the address that
+        the instance's host puts the data at. `backup`: `type` and `rotation`. Raises NotSupported where
+        hosts cannot put images."""
+
+    async def abandon(self, image_id: str) -> None:
+        """What `reserve` made is not needed after all."""
 
     async def close(self) -> None: ...
 

@@ -58,10 +58,20 @@ class GatewaySettings(Section):
         return self
 
 
+class ComputeSettings(Section):
+    """How the Compute API treats servers."""
+
+    reclaim_seconds: float = Field(0.0, ge=0)
+    """DELETE stops a server, and only after this long is it gone for good: until then it can be restored.
+    0: it is deleted at once (Nova: `reclaim_instance_interval`). `conductor.reclaim_seconds` is to say the
+    same: it is the conductor that reclaims."""
+
+
 class GatewayProcessSettings(ProcessSettings):
     """cairn gateway: the APIs for OpenStack and EC2 clients."""
 
     database: DatabaseSettings = DatabaseSettings()
     gateway: GatewaySettings = GatewaySettings()
+    compute: ComputeSettings = ComputeSettings()
     identity: IdentitySettings = IdentitySettings()
     images: ImageSettings = ImageSettings()

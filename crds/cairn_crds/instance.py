@@ -128,6 +128,8 @@ CHANGEABLE = (
     "keyPair",
     "userData",
     "userDataBase64",
+    "hostname",
+    "adminPasswordHash",
     "reboot",
     "crashDump",
     "securityGroups",
@@ -178,7 +180,8 @@ class InstanceSpec(Model):
         ]
         | None
     ) = None
-    """The guest's own name, with or without its domain; the resource's name when left out."""
+    """The guest's own name, with or without its domain; the resource's name when left out. Another one counts
+    from the next `rebuild.generation` on."""
     user_data: UserData | None = None
     """cloud-init user data, as text."""
     user_data_base64: (
@@ -188,7 +191,7 @@ class InstanceSpec(Model):
     admin_password_hash: PasswordHash | None = None
     """The password of the guest's administrator as a salted SHA-512-crypt hash (`openssl passwd -6`), never
     in clear. Who may read this resource reads the hash, and can try passwords against it: take a long random
-    one, or a key pair."""
+    one, or a key pair. Another one counts from the next `rebuild.generation` on."""
     metadata: Annotated[dict[str, Text], Field(max_length=128)] = {}
     """Key and value pairs that the guest can read."""
     config_drive: bool = True

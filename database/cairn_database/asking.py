@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cairn_crds.instance import DesiredPower, RebootType
-from cairn_database import history, legality
+from cairn_database import capabilities, history, legality
 from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate, DatabaseError, InstanceNotFound
@@ -56,12 +56,12 @@ REBOOT_TASKS = {RebootType.SOFT: TaskState.REBOOTING, RebootType.HARD: TaskState
 async def change_power(db: Database, instance_id: str, action: str, asked: Asked) -> InstanceRecord:
     """start, stop, pause, unpause, suspend, resume.
 
-    Raises InstanceNotFound, ActionRefused, InstanceLocked.
+    Raises InstanceNotFound, ActionRefused, NotCapable, InstanceLocked.
     """
     task, power = POWER_TASKS[action]
 
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check(action, record, overrides_lock=asked.overrides_lock)
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        capabilities.judge(conn, action, record, overrides_lock=asked.overrides_lock)
         return {"task_state": task, "request": with_spec(record, powerState=power.value)}
 
     return await act(db, instance_id, action, asked, change)

@@ -1,6 +1,7 @@
-"""Which action an instance allows in which state: the one table.
+"""Which action an instance allows in which state, and what its host must be able to do: the one table.
 
-The gateway refuses with it (409), the conductor tells of it in a condition, the documentation is made of it.
+The gateway refuses with it (409, 501), the conductor tells of it in a condition, the documentation is made of
+it. What the host can do is asked in `capabilities`.
 Source: the checks of Nova's compute API (`nova/compute/api.py`, `vm_states.py`, `task_states.py`).
 """
 
@@ -70,7 +71,7 @@ ACTIONS: Mapping[str, Requirement] = MappingProxyType(
         "lock": Requirement(task_states=None, heeds_lock=False, must_have_launched=False),
         "unlock": Requirement(task_states=None, heeds_lock=False, must_have_launched=False),
         "delete": _ANY,
-        "soft_delete": Requirement(task_states=None),
+        "soft_delete": Requirement(_QUIET.vm_states, task_states=None),
         "force_delete": _ANY,
         "restore": _in(SOFT_DELETED),
         "resize": _in(ACTIVE, STOPPED),
@@ -107,6 +108,31 @@ ACTIONS: Mapping[str, Requirement] = MappingProxyType(
 )
 """By Nova's name of the action. `reboot` is the soft one."""
 
+_OWN = "COMPUTE_CAIRN_"
+NEEDS: Mapping[str, str] = MappingProxyType(
+    {
+        "pause": f"{_OWN}PAUSE",
+        "suspend": f"{_OWN}SUSPEND",
+        "resize": f"{_OWN}RESIZE",
+        "migrate": f"{_OWN}RESIZE",
+        "live_migrate": f"{_OWN}LIVE_MIGRATION",
+        "rebuild": f"{_OWN}REBUILD",
+        "rescue": f"{_OWN}RESCUE",
+        "shelve": f"{_OWN}SNAPSHOT",
+        "snapshot": f"{_OWN}SNAPSHOT",
+        "backup": f"{_OWN}SNAPSHOT",
+        "set_admin_password": f"{_OWN}SET_PASSWORD",
+        "trigger_crash_dump": f"{_OWN}CRASH_DUMP",
+        "attach_interface": "COMPUTE_NET_ATTACH_INTERFACE",
+        "detach_interface": "COMPUTE_NET_ATTACH_INTERFACE",
+        "attach_volume": "COMPUTE_VOLUME_ATTACH",
+        "detach_volume": "COMPUTE_VOLUME_ATTACH",
+        "swap_volume": "COMPUTE_VOLUME_ATTACH",
+    }
+)
+"""The trait that the instance's host must have for an action (`Capability` of the agent's drivers). What is
+not here every driver can do, or it is not the host that does it."""
+
 
 class ActionRefused(DatabaseError):
     """The instance's state does not allow the action."""
@@ -120,6 +146,16 @@ class ActionRefused(DatabaseError):
             f"Cannot '{action}' instance {instance_id} while it is in {attribute} {state}"
             if attribute != "launched_at"
             else f"Cannot '{action}' instance {instance_id} before it has been launched"
+        )
+
+
+class NotCapable(DatabaseError):
+    """The hypervisor of the instance's host cannot do it."""
+
+    def __init__(self, action: str, instance_id: str) -> None:
+        self.action = action
+        super().__init__(
+            f"Cannot '{action}' instance {instance_id}: the hypervisor of its host is not capable of it"
         )
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import DesiredPower
-from cairn_database import allocations, legality, moves, quotas, steps
+from cairn_database import allocations, capabilities, legality, moves, quotas, steps
 from cairn_database.asking import Asked, act, live_row, with_spec
 from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate, DatabaseError
@@ -54,16 +54,17 @@ async def resize(
     asked: Asked,
     *,
     flavor: Json,
+    details: Json | None = None,
     migration_id: str | None = None,
 ) -> InstanceRecord:
     """To another flavor, on whichever host has room. What does not fit (a smaller disk) is for the caller to
-    refuse (`admission.check_resize`).
+    refuse (`admission.check_resize`). `details`: what of these changes with it.
 
     Nova API: resize. Raises InstanceNotFound, ActionRefused, InstanceLocked, QuotaExceeded, ConcurrentUpdate.
     """
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("resize", record, overrides_lock=asked.overrides_lock)
+        capabilities.judge(conn, "resize", record, overrides_lock=asked.overrides_lock)
         move = Move(
             id=migration_id or str(uuid.uuid4()),
             kind=MoveKind.RESIZE,
@@ -80,7 +81,11 @@ async def resize(
         )
         quotas.take(conn, record.project, more, record.user_id)
         changes = _begin(conn, record, move, asked)
-        return {**changes, "request": with_spec(record, flavor=flavor["name"])}
+        return {
+            **changes,
+            "request": with_spec(record, flavor=flavor["name"]),
+            "details": {**record.details, **(details or {})},
+        }
 
     return await act(db, instance_id, "resize", asked, change)
 
@@ -101,7 +106,7 @@ async def migrate(
     """
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("migrate", record, overrides_lock=asked.overrides_lock)
+        capabilities.judge(conn, "migrate", record, overrides_lock=asked.overrides_lock)
         _check_destination(conn, record, host)
         move = Move(
             id=migration_id or str(uuid.uuid4()),
@@ -133,7 +138,9 @@ async def live_migrate(
     """
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("live_migrate", record, overrides_lock=asked.overrides_lock, called="os-migrateLive")
+        capabilities.judge(
+            conn, "live_migrate", record, overrides_lock=asked.overrides_lock, called="os-migrateLive"
+        )
         _check_destination(conn, record, host)
         move = Move(
             id=migration_id or str(uuid.uuid4()),
@@ -154,10 +161,12 @@ async def evacuate(
     asked: Asked,
     *,
     host: str | None = None,
+    spec: Json | None = None,
     migration_id: str | None = None,
     resource_uid: str | None = None,
 ) -> InstanceRecord:
     """To another host, because its own is down for good: only one that an administrator has forced down.
+    `spec`: what of the spec changes with it.
 
     Nova API: evacuate. Raises InstanceNotFound, ActionRefused, HostStillInUse, UnknownHost, ConcurrentUpdate.
     """
@@ -179,7 +188,7 @@ async def evacuate(
             wanted_host=host,
         )
         changes = _begin(conn, record, move, asked, resource_uid)
-        return {**changes, "operation": None}
+        return {**changes, "operation": None, "request": with_spec(record, **(spec or {}))}
 
     return await act(db, instance_id, "evacuate", asked, change)
 
@@ -227,7 +236,7 @@ async def abort_live_migration(
         )
         return {"move": replace(_live_move(record, migration_id), abort=True)}
 
-    return await act(db, instance_id, "live_migration_abort", asked, change, at_once=True)
+    return await act(db, instance_id, "live_migration_cancel", asked, change, at_once=True)
 
 
 async def force_complete(
@@ -237,7 +246,12 @@ async def force_complete(
     Raises InstanceNotFound, ActionRefused, InstanceLocked, MigrationNotFound."""
 
     def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("live_migrate_force_complete", record, overrides_lock=asked.overrides_lock)
+        legality.check(
+            "live_migrate_force_complete",
+            record,
+            overrides_lock=asked.overrides_lock,
+            called="force_complete",
+        )
         return {"move": replace(_live_move(record, migration_id), force_complete=True)}
 
     return await act(db, instance_id, "live_migration_force_complete", asked, change, at_once=True)
@@ -249,8 +263,8 @@ async def shelve(db: Database, instance_id: str, asked: Asked, *, image_id: str,
     Nova API: shelve. Raises InstanceNotFound, ActionRefused, InstanceLocked.
     """
 
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("shelve", record, overrides_lock=asked.overrides_lock)
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        capabilities.judge(conn, "shelve", record, overrides_lock=asked.overrides_lock)
         assert record.host is not None  # noqa: S101 - legality lets only instances pass that have one
         given = {"imageId": image_id, "url": url, "shutDown": True}
         return {
@@ -314,10 +328,15 @@ async def unshelve(
 
 async def soft_delete(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
     """Stop it, and delete it only after a time in which it can be restored. Raises InstanceNotFound,
-    ActionRefused, InstanceLocked."""
+    ActionRefused, InstanceLocked.
+
+    One that a move has not let go of is refused as well: there are two of its machines, or there is none.
+    """
 
     def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         legality.check("soft_delete", record, overrides_lock=asked.overrides_lock, called="delete")
+        if record.move is not None or record.host is None:
+            raise legality.ActionRefused("delete", record.id, "task_state", record.task_state)
         return {
             "task_state": TaskState.SOFT_DELETING,
             "operation": None,

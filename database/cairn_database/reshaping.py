@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import DesiredPower
-from cairn_database import legality
+from cairn_database import capabilities, legality
 from cairn_database.asking import Asked, act, with_spec
 from cairn_database.engine import Database
 from cairn_database.records import InstanceRecord, Json, KeyPairRecord, Operation, TaskState, VmState
@@ -25,17 +25,19 @@ async def rebuild(
     *,
     image: Json,
     spec: Json | None = None,
+    details: Json | None = None,
     key_pair: KeyPairRecord | None = None,
 ) -> InstanceRecord:
-    """Make its disks anew, from `image`. `spec`: what else of the spec changes with it (None removes a
-    field); `key_pair`: its key pair from now on.
+    """Make its disks anew, from `image`. `spec` and `details`: what else of these changes with it (None
+    removes a field); `key_pair`: its key pair from now on.
 
-    Nova API: rebuild. Raises InstanceNotFound, ActionRefused, InstanceLocked, ConcurrentUpdate.
+    Nova API: rebuild. Raises InstanceNotFound, ActionRefused, NotCapable, InstanceLocked, ConcurrentUpdate.
     """
 
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("rebuild", record, overrides_lock=asked.overrides_lock)
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        capabilities.judge(conn, "rebuild", record, overrides_lock=asked.overrides_lock)
         generation = record.spec.get("rebuild", {}).get("generation", 0) + 1
+        kept = {**record.details, **(details or {})}
         fields: Json = {"rebuild": {"generation": generation}, **(spec or {}), "image": image["name"]}
         if record.vm_state is VmState.ERROR:
             fields["powerState"] = DesiredPower.RUNNING.value
@@ -43,6 +45,7 @@ async def rebuild(
             "task_state": TaskState.REBUILDING,
             "image": image,
             "key_pair": key_pair,
+            "details": {name: value for name, value in kept.items() if value is not None},
             "request": with_spec(record, **fields),
             "operation": _operation(OperationKind.REBUILD, record),
         }
@@ -58,8 +61,8 @@ async def rescue(
     Nova API: rescue. Raises InstanceNotFound, ActionRefused, InstanceLocked, ConcurrentUpdate.
     """
 
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("rescue", record, overrides_lock=asked.overrides_lock)
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        capabilities.judge(conn, "rescue", record, overrides_lock=asked.overrides_lock)
         wish = record.spec.get("rescue") or {}
         name = None if image["name"] == record.image["name"] else image["name"]
         wish = {"image": name} if name else {}
@@ -92,8 +95,14 @@ async def set_password(
     """Have the guest agent set a password. Nova API: changePassword. Raises InstanceNotFound, ActionRefused,
     InstanceLocked."""
 
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("set_admin_password", record, overrides_lock=asked.overrides_lock)
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        capabilities.judge(
+            conn,
+            "set_admin_password",
+            record,
+            overrides_lock=asked.overrides_lock,
+            called="changePassword",
+        )
         return {
             "task_state": TaskState.UPDATING_PASSWORD,
             "operation": _operation(
@@ -108,8 +117,8 @@ async def crash_dump(db: Database, instance_id: str, asked: Asked) -> InstanceRe
     """Have the guest's kernel dump its memory. Nova API: trigger_crash_dump. Raises InstanceNotFound,
     ActionRefused, InstanceLocked."""
 
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("trigger_crash_dump", record, overrides_lock=asked.overrides_lock)
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        capabilities.judge(conn, "trigger_crash_dump", record, overrides_lock=asked.overrides_lock)
         generation = record.spec.get("crashDump", {}).get("generation", 0) + 1
         return {"request": with_spec(record, crashDump={"generation": generation})}
 
@@ -129,12 +138,13 @@ async def snapshot(
     `url`.
 
     `backup`: `type` and `rotation`, where older ones are to go afterwards. Nova API: createImage,
-    createBackup. Raises InstanceNotFound, ActionRefused, InstanceLocked.
+    createBackup. Raises InstanceNotFound, ActionRefused, NotCapable, InstanceLocked.
     """
+    called = "createImage" if backup is None else "createBackup"
 
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         action = "snapshot" if backup is None else "backup"
-        legality.check(action, record, overrides_lock=asked.overrides_lock)
+        capabilities.judge(conn, action, record, overrides_lock=asked.overrides_lock, called=called)
         given: Json = {"imageId": image_id, "url": url}
         if backup is not None:
             given["backup"] = backup
@@ -143,7 +153,7 @@ async def snapshot(
             "operation": _operation(OperationKind.SNAPSHOT, record, **given),
         }
 
-    return await act(db, instance_id, "createImage" if backup is None else "createBackup", asked, change)
+    return await act(db, instance_id, called, asked, change)
 
 
 def _operation(kind: OperationKind, record: InstanceRecord, **given: Any) -> Operation:

@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from cairn_database import Database
-from cairn_database.images import changing, listing, members, rows, uploads
+from cairn_database import Database, InstanceRecord
+from cairn_database.images import changing, listing, members, rows, snapshots, uploads
 from cairn_database.images.changing import NewImage
 from cairn_database.images.listing import ImageQuery, Viewer
 from cairn_database.images.records import ImageRecord, ImageStatus, spec_of
@@ -287,6 +287,37 @@ class BuiltinImages:
         call.enforce(self.target(call, record), "delete_image")
         await self.remove(record)
         return True
+
+    async def reserve(
+        self,
+        call: Call,
+        instance: InstanceRecord,
+        *,
+        name: str,
+        properties: Mapping[str, str],
+        backup: dict[str, Any] | None = None,
+    ) -> tuple[str, str]:
+        """See `services.Images`. Raises BadRequest, Forbidden, BodyTooLarge for properties that no image can
+        have."""
+        for key, value in properties.items():
+            fields.check_settable(key)
+            fields.check_property(key, value)
+            if key in fields.FIELDS:
+                raise BadRequest(f"'{key}' cannot be a property of an image: images have it anyway.")
+        fields.check_count(properties)
+        own = {"user_id": call.caller.user_id} if call.caller.user_id else {}
+        return await snapshots.reserve(
+            self.db,
+            self.resources.hosts_url,
+            name=name,
+            instance=instance,
+            properties={**own, **properties},
+            backup=backup,
+        )
+
+    async def abandon(self, image_id: str) -> None:
+        """See `services.Images`."""
+        await rows.remove(self.db, image_id)
 
 
 @contextlib.contextmanager

@@ -18,12 +18,12 @@ import structlog
 from pydantic import ValidationError
 
 from cairn_crds.image import DiskFormat, ImageSpec
-from cairn_database import Database
+from cairn_database import Database, InstanceRecord
 from cairn_database.images import changing, members, rows
 from cairn_database.images.records import ImageRecord, Visibility
 from cairn_database.images.signing import SigningKeys, load_keys
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.faults import BadRequest, NotFound, ServiceUnavailable
+from cairn_gateway.http.faults import BadRequest, NotFound, NotSupported, ServiceUnavailable
 from cairn_gateway.image.fields import IMAGE_ID, LONGEST_VALUE
 from cairn_gateway.image.glance_client import PATCH, GlanceClient
 from cairn_gateway.image.outgoing import OCTETS
@@ -135,6 +135,24 @@ class GlanceImages:
         await self._client.request("DELETE", f"/v2/images/{image_id}", _token(call))
         await self._forget_if_gone(image_id)
         return True
+
+    async def reserve(
+        self,
+        _call: Call,
+        _instance: InstanceRecord,
+        *,
+        name: str,
+        properties: Mapping[str, str],
+        backup: dict[str, Any] | None = None,
+    ) -> tuple[str, str]:
+        """See `services.Images`: hosts put images into the built-in store only."""
+        raise NotSupported(
+            f"Image '{name}' cannot be made: Cairn makes images of servers in its own image store only, and "
+            "this cloud's images are in a Glance. Nothing was changed."
+        )
+
+    async def abandon(self, image_id: str) -> None:
+        """See `services.Images`: there is never one."""
 
     # --- resources ---------------------------------------------------------------------------------------
 

@@ -31,6 +31,11 @@ class ImageResources:
         self._cluster = cluster
         self._hosts_url = hosts_url.rstrip("/")
 
+    @property
+    def hosts_url(self) -> str:
+        """What compute hosts reach the gateway by."""
+        return self._hosts_url
+
     def url(self, image_id: str) -> str:
         """Where hosts fetch an image of the built-in store, not signed yet."""
         return f"{self._hosts_url}{PATH}{image_id}"

@@ -34,7 +34,23 @@ from cairn_gateway.nova import (
     volumes,
     volumes_boot,
 )
-from cairn_gateway.nova.servers import actions, at_host, history, ips, labels, later, parts_of, show
+from cairn_gateway.nova.servers import (
+    actions,
+    at_host,
+    history,
+    imaging,
+    ips,
+    labels,
+    later,
+    migrating,
+    parts_of,
+    rebuilding,
+    reshaping,
+    resizing,
+    server_migrations,
+    shelving,
+    show,
+)
 from cairn_gateway.nova.servers import create as create_server
 
 _SERVERS: tuple[Route, ...] = (
@@ -42,6 +58,13 @@ _SERVERS: tuple[Route, ...] = (
     *create_server.ROUTES,
     *labels.ROUTES,
     *actions.ROUTES,
+    *rebuilding.ROUTES,
+    *reshaping.ROUTES,
+    *resizing.ROUTES,
+    *migrating.ROUTES,
+    *shelving.ROUTES,
+    *imaging.ROUTES,
+    *server_migrations.ROUTES,
     *at_host.ROUTES,
     *history.ROUTES,
     *ips.ROUTES,

@@ -66,6 +66,12 @@ async def get(db: Database, image_id: str) -> ImageRecord | None:
     return await db.read(lambda conn: find(conn, images.c.id == image_id))
 
 
+async def was_removed(db: Database, image_id: str) -> bool:
+    """Whether there was such an image, which is removed."""
+    query = sa.select(images.c.id).where(images.c.id == image_id, images.c.removed_at.is_not(None))
+    return await db.read(lambda conn: conn.execute(query).first() is not None)
+
+
 async def remove(db: Database, image_id: str) -> None:
     """Remove it; its file goes with the next sweep."""
     await db.run(lambda conn: mark_removed(conn, image_id))

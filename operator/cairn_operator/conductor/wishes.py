@@ -23,6 +23,7 @@ from cairn_database import (
     QuotaExceeded,
     VmState,
     admission,
+    capabilities,
     instances,
     legality,
     moving,
@@ -54,7 +55,7 @@ from cairn_operator.conductor.scope import Scope
 
 LABELS = frozenset({"metadata", "displayName", "description", "tags", "locked", "lockedReason"})
 """Followed at once, whatever the instance is doing."""
-REBUILT = ("image", "keyPair", "userData", "userDataBase64")
+REBUILT = ("image", "keyPair", "userData", "userDataBase64", "hostname", "adminPasswordHash")
 """Followed by the next rebuild."""
 ORDER = ("securityGroups", "rebuild", "flavor", "rescue", "networks", "powerState", "crashDump")
 """Which wish comes first where there are several."""
@@ -62,6 +63,7 @@ NEW_GROUP_SECONDS = 0.2
 Wish = Callable[[Scope, Instance, InstanceRecord, Asked], Awaitable[InstanceRecord]]
 REFUSALS = (
     legality.ActionRefused,
+    legality.NotCapable,
     legality.InstanceLocked,
     QuotaExceeded,
     AddressesExhausted,
@@ -180,6 +182,7 @@ async def _power(scope: Scope, instance: Instance, record: InstanceRecord, asked
     request = {**with_spec(record, powerState=wanted.value), **(asked.seen or {})}
     task = power_task(record.vm_state, wanted)
     if task is not None:
+        await capabilities.require(db, ACTIONS[task], record)
         return await tasks.begin_task(
             db,
             record.id,

@@ -17,7 +17,7 @@ from integration.cloud.laboratory import Laboratory
         ("image", "other"),
         ("userData", "#!/bin/sh"),
         ("availabilityZone", "frail"),
-        ("hostname", "other"),
+        ("host", "other"),
     ],
 )
 def test_what_cannot_change_is_refused_until_it_is_set_back(

@@ -206,12 +206,12 @@ async def test_what_is_being_done_is_not_interrupted(db: Database) -> None:
 
 async def test_what_was_built_in_is_refused_and_the_rest_is_followed(db: Database) -> None:
     row = await active(db)
-    scope, _kubernetes = await edited(db, row, generation=2, hostname="other", powerState="Paused")
+    scope, _kubernetes = await edited(db, row, generation=2, availabilityZone="other", powerState="Paused")
     assert scope.refusal is not None
     assert scope.refusal.reason == "FieldImmutable"
-    assert "spec.hostname (built with 'none')" in scope.refusal.message
+    assert "spec.availabilityZone (built with 'none')" in scope.refusal.message
     assert of(scope).task_state is TaskState.PAUSING
-    assert "hostname" not in of(scope).request["spec"]
+    assert "availabilityZone" not in of(scope).request["spec"]
 
 
 async def test_a_reboot_is_a_count_that_has_not_been_reached(db: Database) -> None:

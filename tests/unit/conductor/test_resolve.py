@@ -240,8 +240,8 @@ def _with_project_only() -> Catalog:
 
 CHANGEABLE = {
     "powerState", "flavor", "rescue", "rebuild", "image", "keyPair", "userData", "userDataBase64",
-    "reboot", "crashDump", "securityGroups", "networks", "metadata", "displayName", "description", "tags",
-    "locked", "lockedReason",
+    "hostname", "adminPasswordHash", "reboot", "crashDump", "securityGroups", "networks", "metadata",
+    "displayName", "description", "tags", "locked", "lockedReason",
 }  # fmt: skip
 
 
@@ -251,5 +251,5 @@ def test_what_a_task_or_a_label_can_follow_may_change_afterwards() -> None:
     for field in fields:
         changed = frozen_changes({field: 2}, {field: 1})
         assert changed == ([] if field in CHANGEABLE else [field])
-    assert frozen_changes({"hostname": "x"}, {}) == ["hostname"]
-    assert frozen_changes({}, {"hostname": "x"}) == ["hostname"]
+    assert frozen_changes({"host": "x"}, {}) == ["host"]
+    assert frozen_changes({}, {"host": "x"}) == ["host"]

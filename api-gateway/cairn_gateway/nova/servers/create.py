@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import string
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -61,7 +62,7 @@ async def create(call: Call) -> Answer:
         admin_password(wish.admin_pass, make=call.services.settings.gateway.enable_instance_password),
         call.services.cluster.require(),
     )
-    await _check_metadata_quota(call, wish)
+    await check_metadata_quota(call, wish.metadata)
     hashed = password.hashed if password else None
     new = _instances(call, wish, parts, zone=zone, count=at_most, password_hash=hashed)
     records = await _register(call, new, at_least)
@@ -129,11 +130,12 @@ def _refuse_what_is_not_there(call: Call, wish: ServerWish) -> None:
         raise BadRequest("A hostname cannot be given to several servers: leave it out, or ask for one.")
 
 
-async def _check_metadata_quota(call: Call, wish: ServerWish) -> None:
-    if not wish.metadata or call.caller.project is None:
+async def check_metadata_quota(call: Call, metadata: Mapping[str, str]) -> None:
+    """Raise OverQuota for more metadata than a server of the caller may have."""
+    if not metadata or call.caller.project is None:
         return
     limits = await quota_limits.user_limits(call.services.db, call.caller.project, call.caller.user_id)
-    check_metadata_count(len(wish.metadata), limits["metadata_items"])
+    check_metadata_count(len(metadata), limits["metadata_items"])
 
 
 def check_metadata_count(count: int, limit: int) -> None:

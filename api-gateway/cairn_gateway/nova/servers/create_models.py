@@ -50,7 +50,7 @@ def _ip6(value: Any) -> Any:
     return str(ipaddress.IPv6Address(value))  # the short form, as Nova stores it
 
 
-def _reference(value: Any) -> Any:
+def reference(value: Any) -> Any:
     """Flavors' ids may come as numbers."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -142,7 +142,7 @@ class ServerWish(RequestModel):
     """The server."""
 
     name: Name
-    flavor_ref: Annotated[Text255, Field(alias="flavorRef"), BeforeValidator(_reference)]
+    flavor_ref: Annotated[Text255, Field(alias="flavorRef"), BeforeValidator(reference)]
     image_ref: Annotated[Text255 | None, Field(alias="imageRef")] = None
     admin_pass: Annotated[Text255 | None, Field(alias="adminPass")] = None
     metadata: Metadata = {}

@@ -121,7 +121,7 @@ async def update(call: Call) -> Answer:
     after = await change(call, make, record)
     server = ServerView(call, await surroundings(call, [after])).full(after)
     if call.version < since.SERVER_SHAPE_UNIFORM:
-        server = {name: value for name, value in server.items() if name in _brief_fields(call)}
+        server = {name: value for name, value in server.items() if name in brief_fields(call)}
     return Answer({"server": server})
 
 
@@ -145,8 +145,8 @@ _BRIEF = frozenset(
 )  # fmt: skip
 
 
-def _brief_fields(call: Call) -> frozenset[str]:
-    """What PUT answered before 2.75."""
+def brief_fields(call: Call) -> frozenset[str]:
+    """What PUT, and the action rebuild, answered before 2.75."""
     newer = {
         "locked": since.SERVER_LOCKED,
         "description": since.SERVER_DESCRIPTION,

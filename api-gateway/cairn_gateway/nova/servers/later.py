@@ -42,26 +42,9 @@ def cannot(what: str) -> Handler:
 
 OLD_CONSOLES = before(since.CONSOLE_ACTIONS_REMOVED)
 ACTIONS: tuple[tuple[str, str, str, Range], ...] = (
-    ("confirmResize", "servers:confirm_resize", "resize servers", {"status": 204}),
-    ("revertResize", "servers:revert_resize", "resize servers", {}),
-    ("resize", "servers:resize", "resize servers", {}),
-    ("rebuild", "servers:rebuild", "rebuild servers", {}),
-    ("createImage", "servers:create_image", "make images of servers", {}),
-    ("trigger_crash_dump", "servers:trigger_crash_dump", "make crash dumps", from_(since.CRASH_DUMP)),
-    ("injectNetworkInfo", "os-admin-actions:inject_network_info", "inject network information", {}),
-    ("changePassword", "os-admin-password", "change passwords in guests", {}),
-    ("createBackup", "os-create-backup", "make backups of servers", {}),
-    ("evacuate", "os-evacuate", "evacuate servers", {"status": 200}),
-    ("migrate", "os-migrate-server:migrate", "migrate servers", {}),
-    ("os-migrateLive", "os-migrate-server:migrate_live", "migrate servers", {}),
     ("os-getVNCConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),
     ("os-getSPICEConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),
     ("os-getSerialConsole", "os-remote-consoles", "open consoles", {"status": 200, **OLD_CONSOLES}),
-    ("rescue", "os-rescue", "rescue servers", {"status": 200}),
-    ("unrescue", "os-unrescue", "rescue servers", {}),
-    ("shelve", "os-shelve:shelve", "shelve servers", {}),
-    ("shelveOffload", "os-shelve:shelve_offload", "shelve servers", {}),
-    ("unshelve", "os-shelve:unshelve", "shelve servers", {}),
 )
 """(key, rule, what Cairn cannot, further options of the route)."""
 

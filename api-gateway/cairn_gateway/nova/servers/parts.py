@@ -59,7 +59,7 @@ async def find_parts(
         requests, networks = await find_networks(call, wish.networks)
     except Refusal as refusal:
         raise BadRequest(refusal.message) from refusal
-    key, key_resource = await _key_pair(call, wish.key_name)
+    key, key_resource = await find_key_pair(call, wish.key_name)
     group_id, group_name = await _server_group(call, hints)
     return Parts(
         flavor={**flavor.spec.to_api(), "id": flavor.id, "name": flavor.resource, "displayName": flavor.name},
@@ -105,7 +105,8 @@ def _boots_from_image(device: BlockDevice, reference: str) -> str:
     raise NotImplementedYet("Cairn has no volumes yet: boot from an image, on a local disk.")
 
 
-async def _key_pair(call: Call, name: str | None) -> tuple[KeyPairRecord | None, str | None]:
+async def find_key_pair(call: Call, name: str | None) -> tuple[KeyPairRecord | None, str | None]:
+    """The caller's key pair, and its resource in the project's namespace. Raises BadRequest."""
     if name is None:
         return None, None
     caller = call.caller

@@ -1,9 +1,8 @@
-"""Small parts of a server that other services would fill: volumes, migrations, password, topology."""
+"""Small parts of a server that other services would fill: volumes, password, topology."""
 
 from __future__ import annotations
 
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.faults import NotFound
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova.servers.load import server_of, target_of
@@ -13,18 +12,6 @@ async def volumes(call: Call) -> Answer:
     """Its attached volumes: none, for there are no volumes yet."""
     await _server(call)
     return Answer({"volumeAttachments": []})
-
-
-async def migrations(call: Call) -> Answer:
-    """Its migrations that are under way: none, for nothing migrates yet."""
-    await _server(call)
-    return Answer({"migrations": []})
-
-
-async def migration(call: Call) -> Answer:
-    """One migration that is under way."""
-    await _server(call)
-    raise NotFound(f"Migration {call.params['migration_id']} not found for server {call.params['server_id']}")
 
 
 async def password(call: Call) -> Answer:
@@ -55,30 +42,8 @@ def _route(method: str, path: str, handler: object, rule: str, **options: object
     return Route(method, f"/servers/{{server_id}}{path}", handler, rule, enforce=Enforce.HANDLER, **options)  # type: ignore[arg-type]
 
 
-_MIGRATIONS = "os_compute_api:servers:migrations:"
 ROUTES = (
     _route("GET", "/os-volume_attachments", volumes, "os_compute_api:os-volumes-attachments:index"),
-    _route("GET", "/migrations", migrations, f"{_MIGRATIONS}index", since=since.SERVER_MIGRATIONS),
-    _route(
-        "GET", "/migrations/{migration_id}", migration, f"{_MIGRATIONS}show", since=since.SERVER_MIGRATIONS
-    ),
-    _route(
-        "DELETE",
-        "/migrations/{migration_id}",
-        migration,
-        f"{_MIGRATIONS}delete",
-        status=202,
-        since=since.MIGRATION_ABORT,
-    ),
-    _route(
-        "POST",
-        "/migrations/{migration_id}/action",
-        migration,
-        f"{_MIGRATIONS}force_complete",
-        status=202,
-        action="force_complete",
-        since=since.MIGRATION_FORCE_COMPLETE,
-    ),
     _route("GET", "/os-server-password", password, "os_compute_api:os-server-password:show"),
     _route(
         "DELETE", "/os-server-password", clear_password, "os_compute_api:os-server-password:clear", status=204
