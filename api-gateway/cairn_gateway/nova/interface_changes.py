@@ -19,7 +19,7 @@ from cairn_database import (
     NetworkNotFound,
 )
 from cairn_database.admission import Refusal
-from cairn_database.legality import ActionRefused, InstanceLocked
+from cairn_database.legality import ActionRefused, InstanceLocked, NotCapable
 from cairn_database.networking import networks, plugging
 from cairn_database.networking.errors import (
     NetworkQuotaExceeded,
@@ -30,7 +30,7 @@ from cairn_database.networking.errors import (
 )
 from cairn_database.networking.plugging import Plug
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.faults import BadRequest, Conflict, Forbidden, NotFound
+from cairn_gateway.http.faults import BadRequest, Conflict, Forbidden, NotFound, NotSupported
 from cairn_gateway.http.models import RequestModel, Since, Text255, Uuid
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.nova import microversions as since
@@ -180,6 +180,8 @@ def _as_nova() -> Iterator[None]:
         raise NotFound(str(error)) from error
     except (AddressInUse, PortInUse, ActionRefused, InstanceLocked) as error:
         raise Conflict(str(error)) from error
+    except NotCapable as error:
+        raise NotSupported(str(error)) from error
     except (NetworkQuotaExceeded, TooManyInterfaces) as error:
         raise Forbidden(str(error)) from error
     except Refusal as refusal:

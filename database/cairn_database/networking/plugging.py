@@ -18,7 +18,7 @@ from itertools import zip_longest
 
 import sqlalchemy as sa
 
-from cairn_database import addresses, history, legality
+from cairn_database import addresses, capabilities, history, legality
 from cairn_database.addresses import Giving, InterfaceWant
 from cairn_database.asking import Asked, check_version, live_row
 from cairn_database.engine import Database
@@ -298,7 +298,7 @@ class _Change:
         )
 
     def _check(self, action: str) -> None:
-        legality.check(action, self._record, overrides_lock=self._asked.overrides_lock)
+        capabilities.judge(self._conn, action, self._record, overrides_lock=self._asked.overrides_lock)
 
     def _begun(self, interface: InterfaceRecord, change: str, action: str) -> InterfaceRecord:
         action_id = history.start_action(

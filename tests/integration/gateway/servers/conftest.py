@@ -16,7 +16,8 @@ import pytest_asyncio
 from cairn_crds.flavor import FlavorSpec
 from cairn_crds.image import ImageSpec
 from cairn_crds.network import NetworkSpec
-from cairn_database import catalog
+from cairn_database import Database, InstanceRecord, catalog
+from cairn_database.images import rows, snapshots
 from cairn_gateway.app import create_app
 from cairn_gateway.http.call import Call
 from cairn_gateway.services import ImageToBoot
@@ -30,7 +31,10 @@ IMAGE = "11111111-2222-4333-8444-555555555555"
 
 
 class OneImage:
-    """An image back end that has one image, for everybody."""
+    """An image back end that has one image, for everybody, and takes others from hosts."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
 
     async def find(self, _call: Call, image_id: str) -> ImageToBoot | None:
         """As `services.Images` says."""
@@ -38,6 +42,23 @@ class OneImage:
             return None
         spec = ImageSpec(url="http://127.0.0.1:9/x", sha256="0" * 64, min_memory_mib=64)
         return ImageToBoot(id=IMAGE, name="Demo", resource="demo", spec=spec, size=1, status="active")
+
+    async def reserve(
+        self, _call: Call, instance: InstanceRecord, *, name: str, properties: Any, backup: Any = None
+    ) -> tuple[str, str]:
+        """As the built-in store does."""
+        return await snapshots.reserve(
+            self.db,
+            "http://gateway.test",
+            name=name,
+            instance=instance,
+            properties=properties,
+            backup=backup,
+        )
+
+    async def abandon(self, image_id: str) -> None:
+        """As the built-in store does."""
+        await rows.remove(self.db, image_id)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -89,7 +110,7 @@ async def room(plane: RunningControlPlane, tmp_path: Path) -> AsyncIterator[Room
     for name in (project, other):
         control_plane.kubectl("create", "namespace", name)
     async with gateway_app(f"sqlite+aiosqlite:///{tmp_path}/cairn.db", control_plane) as gateway:
-        services = replace(gateway.services, images=OneImage())
+        services = replace(gateway.services, images=OneImage(gateway.services.db))
         gateway.services, gateway.app = services, create_app(services, Health())
         db = services.db
         await gateway.project(project)

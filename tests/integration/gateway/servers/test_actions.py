@@ -172,7 +172,7 @@ async def test_an_administrator_resets_the_state(room: Room) -> None:
         ({"fly": None}, 400),
         ([], 400),
         ({"reboot": {"type": "SOON"}}, 400),
-        ({"rebuild": {"imageRef": "x"}}, 501),
+        ({"rebuild": {"imageRef": "x"}}, 400),
         ({"os-getConsoleOutput": None}, 400),
         ({"addFloatingIp": {"address": "1.2.3.4"}}, 404),
     ],
