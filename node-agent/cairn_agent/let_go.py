@@ -12,8 +12,17 @@ import os
 import time
 from pathlib import Path
 
+from cairn_agent.drivers.api import DriverError
+
 KEPT_SECONDS = 7 * 24 * 3600.0
 """No request is held up for longer."""
+
+
+class Late(DriverError):
+    """The order is one from before the host let go of the machine."""
+
+    reason = "Late"
+    permanent = True
 
 
 class LetGo:

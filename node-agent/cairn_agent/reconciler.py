@@ -31,7 +31,7 @@ from cairn_agent.converge import (
 )
 from cairn_agent.drivers.api import DriverError, MachineState, Step
 from cairn_agent.drivers.driver import Driver
-from cairn_agent.let_go import LetGo
+from cairn_agent.let_go import Late, LetGo
 from cairn_agent.metrics import DRIVER_FAILURES, timed, timed_steps
 from cairn_agent.operations import Operations, Superseded, Transfers
 from cairn_agent.settings import AgentSettings
@@ -97,8 +97,10 @@ class GuestReconciler:
         instance_id = guest.instance_id
         machine = await self._driver.get(node, instance_id)
         if machine is None and self._is_late(guest, node):
-            log.error("guest.late", epoch=guest.spec.fencing_epoch)
-            return
+            raise Late(
+                f"This host has let go of the machine in epoch {guest.spec.fencing_epoch}: only a newer "
+                "claim brings it back here."
+            )
         match decide(guest, machine, self._boot_id if self._settings.resume_guests else None):
             case Remove():
                 await self._remove(guest, node)

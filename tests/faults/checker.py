@@ -137,7 +137,7 @@ def _guest(world: World, record: InstanceRecord) -> Any:
 
 def _compare_machine(record: InstanceRecord, world: World) -> Iterator[str]:
     if record.host is None:
-        if record.vm_state is not VmState.ERROR:
+        if record.vm_state not in (VmState.ERROR, VmState.SHELVED_OFFLOADED):
             yield f"6: {record.name} is {record.vm_state} on no host"
         return
     machine = world.hosts[record.host].machine(record.id)

@@ -194,17 +194,6 @@ async def annotate(play: Play) -> str | None:
     return f"annotate {name}"
 
 
-async def forbidden_edit(play: Play) -> str | None:
-    """A change of what cannot change, taken back or not."""
-    body = play.some()
-    if body is None:
-        return None
-    name = body["metadata"]["name"]
-    flavor = play.rng.choice(("small", "large"))
-    play.world.change(Instance, name, {"spec": {"flavor": flavor}})
-    return f"flavor of {name} to {flavor}"
-
-
 # --- the Compute API ---------------------------------------------------------------------------------------
 
 
@@ -509,7 +498,6 @@ OPERATIONS: dict[str, Operation] = {
     "label": Operation(8, label),
     "label by API": Operation(5, label_by_api, needs_sql=True, needs_api=False),
     "annotate": Operation(2, annotate),
-    "forbidden edit": Operation(1, forbidden_edit),
     "lose Instance": Operation(0.7, lose_instance),
     "lose Guest": Operation(1, lose_guest),
     "stop outside": Operation(2, stop_outside, needs_api=False),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from cairn_crds import Instance
 from faults.checker import Broken, Watcher, findings
 from faults.operations import OPERATIONS, Play, perform
+from faults.operations_moving import MOVING
 from faults.world.mishaps import CALM, Weather
 from faults.world.settings import CANARIES
 from faults.world.world import Shape, World, run
@@ -91,7 +92,8 @@ async def _play(
 ) -> None:
     rng = random.Random(f"play {report.seed}")
     actors = Play(world, rng)
-    table = {name: item for name, item in OPERATIONS.items() if only is None or name in only}
+    everything = {**OPERATIONS, **MOVING}
+    table = {name: item for name, item in everything.items() if only is None or name in only}
     names, weights = list(table), [item.weight for item in table.values()]
     while report.operations < operations:
         world.set_weather(rng.choice(WEATHERS))

@@ -15,6 +15,7 @@ from cairn_agent.drivers.settings import FakeCapacity, FakeSettings
 from cairn_crds.instance import PowerState
 from faults.world.mishaps import Gates
 from faults.world.process import Process
+from faults.world.transport import MemoryWire, Wires
 
 CALL_SECONDS = 0.03
 QUICK = ("get", "machines", "inventory", "healthy")
@@ -24,10 +25,12 @@ QUICK_SECONDS = 0.002
 class Host:
     """One host and its machines."""
 
-    def __init__(self, name: str, capacity: FakeCapacity, gates: Gates, directory: Path) -> None:
+    def __init__(
+        self, name: str, capacity: FakeCapacity, gates: Gates, directory: Path, wires: Wires
+    ) -> None:
         self.name = name
         self.gates = gates
-        self.driver = FakeDriver(FakeSettings(capacity=capacity))
+        self.driver = FakeDriver(FakeSettings(capacity=capacity), MemoryWire(wires))
         self.driver.faults = StepGates(self)
         self.boots = 0
         self.boot_id_file = directory / f"boot-id-{name}"

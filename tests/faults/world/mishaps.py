@@ -181,9 +181,11 @@ class Gates:
         error: Callable[[], Exception],
         seconds: float,
         note: str = "",
+        *,
+        after: bool = True,
     ) -> T:
         """Do `act`, unless something comes between. `error` makes what a mishap raises; `seconds`: how long
-        it takes, about."""
+        it takes, about. `after` False: once it is done nothing can come between any more."""
         process = OWNER.get()
         if process is None:
             return await act()
@@ -202,6 +204,8 @@ class Gates:
             self._pause(process)
             await asyncio.sleep(0)
         result = await act()
+        if not after:
+            return result
         if mishap is Mishap.CRASH_AFTER:
             await self._die(process)
         if mishap is Mishap.LOST:

@@ -31,6 +31,7 @@ from cairn_crds import API_VERSION, ComputeNode, Instance, Resource
 from cairn_database import Database, DatabaseError
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import KubernetesError
+from cairn_runtime.peers import SECRETS, secret_of
 from faults.world import settings
 from faults.world.api import ApiServer
 from faults.world.client import Connection, MemoryKubernetes, MemoryWatches
@@ -41,6 +42,7 @@ from faults.world.loop import OWNER, VirtualLoop
 from faults.world.mishaps import CALM, Faults, Gates, Weather
 from faults.world.process import DEAD, PAUSED, Process
 from faults.world.sql import Sql, empty_database
+from faults.world.transport import MemoryTransfers, Wires, peer_of
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -67,7 +69,7 @@ class World:
     """The cloud, and the hands of the test in it. Made by `running`."""
 
     def __init__(self, loop: VirtualLoop, seed: int, shape: Shape, directory: Path) -> None:
-        self._outside = contextvars.copy_context()
+        self.outside = contextvars.copy_context()
         self.loop = loop
         self.seed = seed
         self.shape = shape
@@ -87,9 +89,12 @@ class World:
         """What the processes did not expect."""
         self.keeps_alive = True
         """Whether a process that ends is started again, as a kubelet would."""
+        self.wires = Wires(self.gates, lambda name: self.hosts[name].driver, self._answers)
+        self.lost_hosts: set[str] = set()
+        """Those that are off until `find_host`."""
         capacity = FakeCapacity(vcpus=shape.vcpus, memory_mib=shape.memory_mib, disk_gib=1000)
         self.hosts = {
-            name: Host(name, capacity, self.gates, directory)
+            name: Host(name, capacity, self.gates, directory, self.wires)
             for name in (f"node-{number}" for number in range(shape.hosts))
         }
         self.names = [
@@ -116,10 +121,14 @@ class World:
         await self.until(
             lambda: all(self.server.body("namespaces", "", name) for name in namespaces), "the namespaces"
         )
-        for name in self.names:
-            if name.startswith("agent-"):
-                self.start(name)
+        for name in self.hosts:
+            self.server.request("POST", SECRETS, secret_of(name, peer_of(name)))
+            self.start(f"agent-{name}")
         await self.until(self._has_room, "hosts with room")
+
+    def _answers(self, node: str) -> bool:
+        agent = self.processes.get(f"agent-{node}")
+        return agent is not None and agent.state is None
 
     def _has_room(self) -> bool:
         rows = self.sql.raw.execute("SELECT vcpus_limit FROM compute_nodes").fetchall()
@@ -128,7 +137,7 @@ class World:
     def start(self, name: str) -> Process:
         """Start it, unless it runs."""
         running = self.processes.get(name)
-        if running is not None and not running.is_dead:
+        if running is not None and (not running.is_dead or name.removeprefix("agent-") in self.lost_hosts):
             return running
         process = Process(name, running.life + 1 if running else 1)
         process.context.run(OWNER.set, process)
@@ -146,7 +155,7 @@ class World:
                 self.trace.add(f"ended: {type(error).__name__}: {error}")
                 if not isinstance(error, OUTSIDE):
                     self.errors.append(f"{process} ended: {type(error).__name__}: {error}")
-            self.loop.call_soon(self._bury, process, context=self._outside)
+            self.loop.call_soon(self._bury, process, context=self.outside)
 
         process.context.run(self.loop.create_task, live())
         return process
@@ -162,11 +171,13 @@ class World:
         if process.is_dead:
             return
         process.state = DEAD
+        if process.name.startswith("agent-"):
+            self.wires.hang_up(process.name.removeprefix("agent-"))
         self.watches.pop(process.name, None)
-        self.loop.call_soon(process.reap, context=self._outside)
+        self.loop.call_soon(process.reap, context=self.outside)
         if self.keeps_alive:
             pause = self.rng.uniform(0.2, LONGEST_RESTART)
-            self.loop.call_later(pause, self.start, process.name, context=self._outside)
+            self.loop.call_later(pause, self.start, process.name, context=self.outside)
 
     async def end(self, name: str) -> None:
         """SIGTERM: it ends in order."""
@@ -190,12 +201,25 @@ class World:
 
     def _pause_for_a_while(self, process: Process) -> None:
         self.pause(process)
-        self.loop.call_later(self.rng.uniform(1.0, 30.0), self.resume, process, context=self._outside)
+        self.loop.call_later(self.rng.uniform(1.0, 30.0), self.resume, process, context=self.outside)
 
     def alive(self, prefix: str = "") -> list[Process]:
         """The processes that run (or are paused) whose names begin so."""
         found = self.processes.values()
         return [process for process in found if not process.is_dead and process.name.startswith(prefix)]
+
+    def lose_host(self, name: str) -> None:
+        """It goes off, with all that runs on it, and stays off."""
+        self.lost_hosts.add(name)
+        self.reboot_host(name)
+
+    def find_host(self, name: str) -> None:
+        """It comes back, and the administrator takes back that it was down."""
+        if name in self.lost_hosts:
+            self.lost_hosts.discard(name)
+            self.trace.add(f"host {name} is back")
+            self.start(f"agent-{name}")
+            self.change(ComputeNode, name, {"spec": {"forcedDown": False}})
 
     # What the modules get in place of their connections
 
@@ -275,6 +299,8 @@ class World:
         for process in self.alive():
             process.skew = 0.0
             self.resume(process)
+        for name in list(self.lost_hosts):
+            self.find_host(name)
         for name in self.names:
             self.start(name)
         for name in self.hosts:
@@ -306,6 +332,8 @@ class World:
             self.kill(process)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        for host in self.hosts.values():
+            await host.driver.close()
 
 
 def run(seed: int, act: Callable[[World], Awaitable[T]], shape: Shape | None = None) -> T:
@@ -346,6 +374,7 @@ def _wired(world: World) -> Iterator[None]:
                 ("Watches", world.new_watches),
                 ("load_driver", world.new_driver),
                 ("Endpoint", NoEndpoint),
+                ("HttpTransfers", lambda: MemoryTransfers(world.wires)),
             ):
                 if hasattr(app, name):
                     stack.enter_context(patch.object(app, name, stand_in))

@@ -18,6 +18,8 @@ async def test_a_late_order_for_a_machine_that_was_removed_is_not_followed(bench
     bench.api.apply(absent=False)  # of the same epoch, from somebody who was held up
     await bench.look()
     assert await bench.driver.get(NODE, ID) is None
+    assert bench.api.status["fault"]["reason"] == "Late"
+    assert bench.api.status["fault"]["permanent"], "so it is built elsewhere, if at all"
 
 
 async def test_a_newer_order_is_followed(bench: Bench) -> None:
