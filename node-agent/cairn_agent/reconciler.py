@@ -29,7 +29,7 @@ from cairn_agent.converge import (
     decide,
     power_calls,
 )
-from cairn_agent.drivers.api import DriverError, MachineState, Step
+from cairn_agent.drivers.api import Capability, DriverError, MachineState, Step
 from cairn_agent.drivers.driver import Driver
 from cairn_agent.let_go import Late, LetGo
 from cairn_agent.metrics import DRIVER_FAILURES, timed, timed_steps
@@ -45,6 +45,8 @@ from cairn_runtime.store import Key, Store
 from cairn_runtime.workqueue import WorkQueue
 
 log = structlog.get_logger()
+PLUGS = frozenset({Capability.ATTACH_INTERFACE, Capability.ATTACH_VOLUME})
+"""What a driver that changes devices can do, one or the other."""
 NODE_PREFIX = "cairn-node-"
 
 
@@ -215,7 +217,7 @@ class GuestReconciler:
         if reboot:
             with timed("reboot"):
                 await self._driver.reboot(node, instance_id, guest.spec.reboot.type)
-        if guest.status.spec_generation > 0:
+        if guest.status.spec_generation > 0 and not PLUGS.isdisjoint(self._driver.capabilities):
             await self._driver.reconfigure(node, instance_id, guest.spec)
         machine = await self._driver.get(node, instance_id)
         observed = machine.power_state if machine else PowerState.NO_STATE
