@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from cairn_crds.base import Count, LongText, Model, Text, Uuid
+from cairn_crds.base import LongText, Model, Text, Uuid
 from cairn_crds.image_source import GuestImage
 from cairn_crds.peer import Peer
 
@@ -107,15 +107,18 @@ class OperationPhase(enum.StrEnum):
     """It could not be done; the machine is as it was before."""
 
 
+Bytes = Annotated[int, Field(ge=0, le=2**62)]
+
+
 class OperationProgress(Model):
     """How far a copy is."""
 
-    memory_total_bytes: Count = 0
-    memory_processed_bytes: Count = 0
-    memory_remaining_bytes: Count = 0
-    disk_total_bytes: Count = 0
-    disk_processed_bytes: Count = 0
-    disk_remaining_bytes: Count = 0
+    memory_total_bytes: Bytes = 0
+    memory_processed_bytes: Bytes = 0
+    memory_remaining_bytes: Bytes = 0
+    disk_total_bytes: Bytes = 0
+    disk_processed_bytes: Bytes = 0
+    disk_remaining_bytes: Bytes = 0
 
 
 class GuestOperationStatus(Model):
