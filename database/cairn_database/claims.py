@@ -190,7 +190,7 @@ def _claim(conn: sa.Connection, requests: Sequence[ClaimRequest]) -> list[ClaimO
             refused[index] = refusal or Refusal.STATE_CHANGED
             continue
         rooms.take(request)
-        groups.take(request)
+        groups.take(request, record)
         granted[index] = record
         records[record.id] = replace(record, version=record.version + 1)  # named twice: the second is refused
     if not granted:
@@ -256,9 +256,10 @@ class _Groups:
         self._generations: dict[str, int | None] = {}
         self._members: dict[str, dict[str, int]] = {}
         self._added: dict[str, int] = {}
-        for group_id in sorted({request.group.group_id for request in requests if request.group}):
+        policies = {request.group.group_id: request.group.policy for request in requests if request.group}
+        for group_id, policy in sorted(policies.items()):
             self._generations[group_id] = hosts.lock_group(conn, group_id)
-            self._members[group_id] = hosts.group_members(conn, group_id)
+            self._members[group_id] = hosts.group_members(conn, group_id, policy)
 
     def refusal(self, request: ClaimRequest, record: InstanceRecord | None) -> Refusal | None:
         rule = request.group
@@ -278,11 +279,15 @@ class _Groups:
             return Refusal.GROUP_POLICY
         return None
 
-    def take(self, request: ClaimRequest) -> None:
+    def take(self, request: ClaimRequest, record: InstanceRecord) -> None:
         if request.group is None:
             return
         group_id = request.group.group_id
         members = self._members[group_id]
+        if request.group.policy is GroupPolicy.AFFINITY and record.host in members:  # it will not be there
+            members[record.host] -= 1
+            if not members[record.host]:
+                del members[record.host]
         members[request.host] = members.get(request.host, 0) + 1
         self._added[group_id] = self._added.get(group_id, 0) + 1
 

@@ -13,9 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from cairn_crds.server_group import GroupPolicy
 from cairn_database.engine import Database
 from cairn_database.errors import ServerGroupNotFound
-from cairn_database.records import TaskState
+from cairn_database.records import MoveKind, TaskState
 from cairn_database.rows import CHUNK, execute_exactly, live
 from cairn_database.tables import allocations, compute_nodes, instances, server_groups
 
@@ -135,11 +136,11 @@ _FORGET_FAILURES = (
 _GROUP_GENERATION = sa.select(server_groups.c.generation).where(
     server_groups.c.id == bindparam("group"), server_groups.c.removed_at.is_(None)
 )
-_GROUP_HOSTS = (
-    sa.select(instances.c.host, sa.func.count())
-    .where(instances.c.group_id == bindparam("group"), live(), instances.c.host.is_not(None))
-    .group_by(instances.c.host)
+_GROUP_HOSTS = sa.select(instances.c.host, instances.c.move, instances.c.task_state).where(
+    instances.c.group_id == bindparam("group"), live()
 )
+_LAST = (GroupPolicy.AFFINITY, GroupPolicy.SOFT_AFFINITY)
+"""Policies that go by where a member is in the end; the others by everywhere where it is or may yet be."""
 
 
 def _plus(name: str) -> Any:
@@ -247,15 +248,18 @@ async def shares_of_host(db: Database, name: str) -> list[ProjectShare]:
     )
 
 
-async def group_hosts(db: Database, group_id: str) -> tuple[int, dict[str, int]]:
-    """A server group's generation, and how many of its members each host has. Raises ServerGroupNotFound."""
+async def group_hosts(
+    db: Database, group_id: str, policy: GroupPolicy = GroupPolicy.ANTI_AFFINITY
+) -> tuple[int, dict[str, int]]:
+    """A server group's generation, and how many of its members each host has, as its policy counts them
+    (`group_members`). Raises ServerGroupNotFound."""
 
     def query(conn: sa.Connection) -> tuple[int, dict[str, int]]:
         # The generation first: a member placed in between makes the claim refuse, never pass.
         generation = conn.scalar(_GROUP_GENERATION, {"group": group_id})
         if generation is None:
             raise ServerGroupNotFound(group_id)
-        return int(generation), group_members(conn, group_id)
+        return int(generation), group_members(conn, group_id, policy)
 
     return await db.read(query)
 
@@ -289,9 +293,29 @@ def lock_group(conn: sa.Connection, group_id: str) -> int | None:
     return generation
 
 
-def group_members(conn: sa.Connection, group_id: str) -> dict[str, int]:
-    """Inside a transaction: how many of the group's members each host has."""
-    return {host: int(count) for host, count in conn.execute(_GROUP_HOSTS, {"group": group_id})}
+def group_members(conn: sa.Connection, group_id: str, policy: GroupPolicy) -> dict[str, int]:
+    """Inside a transaction: how many of the group's members each host has.
+
+    A member that moves, or has moved and may still be reverted, counts on both hosts where the policy keeps
+    members apart: wherever it ends, it is alone. Where it keeps them together it counts where it is going.
+    """
+    members: dict[str, int] = {}
+    for row in conn.execute(_GROUP_HOSTS, {"group": group_id}):
+        for host in _ends(row, policy):
+            members[host] = members.get(host, 0) + 1
+    return members
+
+
+def _ends(row: Any, policy: GroupPolicy) -> set[str]:
+    move = row.move or {}
+    if move.get("kind") == MoveKind.UNSHELVE:
+        move = {}
+    if policy not in _LAST:
+        ends = {row.host, move.get("source"), move.get("destination")}
+    else:
+        goes_back = row.task_state == TaskState.RESIZE_REVERTING.value or move.get("failure")
+        ends = {move.get("source") if goes_back else move.get("destination") or row.host}
+    return {str(host) for host in ends if host}
 
 
 def count_build_failure(conn: sa.Connection, host: str) -> None:

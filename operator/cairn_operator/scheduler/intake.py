@@ -44,6 +44,13 @@ class GroupState:
         if self.hosts[host] <= 0:
             del self.hosts[host]
 
+    def place(self, record: InstanceRecord, host: str, sign: int = 1) -> None:
+        """Count a member that is about to go to `host`; with `sign` -1: it was refused. Where members are
+        kept together, one that moves no longer counts where it was."""
+        self.add(host, sign)
+        if record.host is not None and self.policy in (GroupPolicy.AFFINITY, GroupPolicy.SOFT_AFFINITY):
+            self.add(record.host, -sign)
+
     def rule(self) -> claims.GroupRule | None:
         """What the claim is to check."""
         if self.policy not in ENFORCED:
@@ -114,7 +121,7 @@ class Intake:
 
     async def _read_members(self, state: GroupState) -> None:
         try:
-            generation, members = await hosts.group_hosts(self._db, state.id)
+            generation, members = await hosts.group_hosts(self._db, state.id, state.policy)
         except ServerGroupNotFound as error:
             raise InvalidRequest(str(error)) from error
         state.generation = generation

@@ -213,7 +213,7 @@ class Scheduler:
             host = selection.candidates[0].host
             self.hosts.take(host, job.request.amounts)
             if job.group:
-                job.group.add(host, 1)
+                job.group.place(job.record, host)
             picks.append(Pick(job, host, tuple(candidate.host for candidate in selection.candidates)))
         metrics.DECISIONS.labels("selected").inc(len(picks))
         await self._fail_unreadable(unreadable)
@@ -274,7 +274,7 @@ class Scheduler:
     def _undo(self, pick: Pick, outcome: Refused | None) -> None:
         self.hosts.give_back(pick.host, pick.job.request.amounts)
         if pick.job.group:
-            pick.job.group.add(pick.host, -1)
+            pick.job.group.place(pick.job.record, pick.host, -1)
         reason = outcome.reason.value if outcome else "Broken"
         metrics.CLAIMS.labels(reason).inc()
         self._rivals_until = self._clock() + RIVALS_SECONDS
