@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import shutil
@@ -18,7 +19,7 @@ from xml.etree.ElementTree import Element, fromstring
 import libvirt
 
 from cairn_agent.config_drive import build_config_drive
-from cairn_agent.drivers.api import DriverError, MachineEvent
+from cairn_agent.drivers.api import Capability, DriverError, MachineEvent
 from cairn_agent.drivers.api_operations import MachineImage
 from cairn_agent.drivers.driver import Driver
 from cairn_agent.drivers.fake import FakeDriver
@@ -79,6 +80,8 @@ class Backend(ABC):
     node = NODE
     can_crash = True
     """Whether a machine's process can die."""
+    can_hold_on = False
+    """Whether a guest can refuse to let go of a device."""
     survives_restart = True
     """Whether machines are still there when the driver is opened again."""
     greeting: bytes = GREETING
@@ -162,6 +165,30 @@ class Backend(ABC):
     def shape(self, instance_id: str) -> Shape:
         """How large the machine is, once it is started anew."""
 
+    async def greeted(self, instance_id: str) -> None:
+        """Until a guest of the listening image has come up, where that can be seen."""
+        if Capability.CONSOLE_LOG not in self.driver.capabilities:
+            return
+        async with asyncio.timeout(PATIENCE):
+            log = b""
+            while self.greeting not in log:
+                await asyncio.sleep(0.02)
+                log = await self.driver.console_log(self.node, instance_id, 1024**2)
+
+    def lose_patience(self) -> None:  # noqa: B027 - most wait for nobody
+        """Let the driver wait for guests no longer than a second."""
+
+    def silence_agent(self, instance_id: str) -> None:  # noqa: B027 - most guests of the tests have none
+        """The guest agent answers no more; the machine runs."""
+
+    @abstractmethod
+    def macs(self, instance_id: str, *, live: bool = False) -> list[str]:
+        """Of the machine's interfaces, at its next start or now."""
+
+    @abstractmethod
+    def addresses(self, instance_id: str) -> list[str]:
+        """That a running machine may send from."""
+
     def slow_down(self, instance_id: str) -> None:
         """Let the machine's next live migration not end by itself; it is off."""
         raise NotImplementedError
@@ -218,6 +245,15 @@ class FakeBackend(Backend):
     async def started(self, instance_id: str) -> None:
         """It counts nothing."""
 
+    def silence_agent(self, instance_id: str) -> None:
+        self.driver.deafen(instance_id)
+
+    def macs(self, instance_id: str, *, live: bool = False) -> list[str]:
+        return list(self._stored(instance_id).shape["macs"])
+
+    def addresses(self, instance_id: str) -> list[str]:
+        return []
+
     def shape(self, instance_id: str) -> Shape:
         shape = self._stored(instance_id).shape
         return Shape(shape["vcpus"], shape["memory_mib"], shape["root_disk_gib"])
@@ -269,6 +305,12 @@ class LibvirtBackend(Backend):
     def undefine(self, instance_id: str) -> None:
         self.connection.lookupByUUIDString(instance_id).undefine()
 
+    def reconnect(self) -> None:
+        """After libvirtd was started anew."""
+        with contextlib.suppress(libvirt.libvirtError):
+            self.connection.close()
+        self.connection = libvirt.open(self.uri)
+
     def files(self, instance_id: str) -> MachineFiles:
         """Of a machine."""
         return MachineFiles(self.settings.instances_directory / instance_id, self._run_directory)
@@ -295,6 +337,14 @@ class LibvirtBackend(Backend):
             memory_mib=int(definition.findtext("memory") or 0) // 1024,
             root_disk_gib=info["virtual-size"] // 1024**3,
         )
+
+    def macs(self, instance_id: str, *, live: bool = False) -> list[str]:
+        found = self.definition(instance_id, live=live).iterfind("devices/interface/mac")
+        return [mac.get("address", "") for mac in found]
+
+    def addresses(self, instance_id: str) -> list[str]:
+        live = self.definition(instance_id, live=True)
+        return [p.get("value", "") for p in live.iterfind("devices/interface/filterref/parameter")]
 
     def definition(self, instance_id: str, *, live: bool = False) -> Element:
         """The machine's libvirt XML, as it is or as it will be at its next start."""
@@ -351,6 +401,8 @@ class SecretTestBackend(LibvirtTestBackend):
 class LibvirtQemuBackend(LibvirtBackend):
     """Real guests, emulated."""
 
+    can_hold_on = True
+
     def __init__(self, room: Room, **settings: Any) -> None:
         self.room = room
         self._directory = room.directory / uuid.uuid4().hex[:6]
@@ -365,6 +417,11 @@ class LibvirtQemuBackend(LibvirtBackend):
 
     def crash(self, instance_id: str) -> None:
         self.room.kill_qemu(instance_id)
+
+    def lose_patience(self) -> None:
+        self.driver._settings = self.settings.model_copy(
+            update={"detach_seconds": 1, "guest_agent_seconds": 1}
+        )
 
     def slow_down(self, instance_id: str) -> None:
         """With a megabyte a second it cannot keep up with what the counting guest writes to its memory."""

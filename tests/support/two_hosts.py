@@ -61,6 +61,10 @@ class Hosts:
         _ip("-n", self.switch, "link", "set", port, "master", "switch", "up")
         _ip("-n", namespace, "address", "add", address, "dev", "fabric")
         _ip("-n", namespace, "link", "set", "fabric", "up")
+        # QEMU hangs on disks that it copies to a host that has gone silent until TCP gives up: by default
+        # after a quarter of an hour, which is more than a test has.
+        retries = "echo 5 > /proc/sys/net/ipv4/tcp_retries2"
+        _run("ip", "netns", "exec", namespace, "sh", "-c", retries)
 
 
 @contextlib.contextmanager
@@ -83,4 +87,8 @@ def open_hosts(count: int = 2) -> Iterator[Hosts]:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+    _run("ip", *arguments)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)

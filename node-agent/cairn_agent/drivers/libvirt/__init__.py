@@ -5,6 +5,7 @@
   `rescuing.py`, `resizing.py`, `snapshots.py`, `moving.py` (while it is off)
 - live migration: `incoming.py` where it arrives, and where it leaves `live.py`, `departures.py` and
   `arriving_xml.py`
+- `plugging.py`, `device_kinds.py`: devices that come and go; `guest_access.py`: passwords and NMIs
 - `spawning.py`: a boot, top to bottom; `workshop.py`: what it and they work with
 - `domain_xml.py`, `devices.py`: from a GuestSpec to libvirt's domain XML, pure
 - `domains.py`: finding and reading domains; `power.py`: power changes

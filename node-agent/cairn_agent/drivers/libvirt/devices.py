@@ -51,6 +51,11 @@ def chosen(properties: Mapping[str, str], name: str, allowed: frozenset[str], de
     return value
 
 
+def vif_model(properties: Mapping[str, str]) -> str:
+    """Of an instance's network cards. Raises Unsupported."""
+    return chosen(properties, "hw_vif_model", VIF_MODELS, "virtio")
+
+
 def disk(spec: Disk, names: DiskNames) -> Element:
     """A disk; what the guest discards is given back to the host."""
     element = Element("disk", type="file", device="cdrom" if spec.cdrom else "disk")
@@ -101,6 +106,21 @@ def vnc(socket: Path, video_model: str) -> list[Element]:
         video,
         Element("controller", type="usb", model="qemu-xhci"),
         Element("input", type="tablet", bus="usb"),
+    ]
+
+
+def agent_channel() -> Element:
+    """What the QEMU guest agent in the guest talks to the host over."""
+    element = Element("channel", type="unix")
+    SubElement(element, "target", type="virtio", name="org.qemu.guest_agent.0")
+    return element
+
+
+def pcie_ports(count: int) -> list[Element]:
+    """Places for PCIe cards; a card that is plugged into a running guest needs one that is free."""
+    models = ["pcie-root", *["pcie-root-port"] * count]
+    return [
+        Element("controller", type="pci", index=str(index), model=model) for index, model in enumerate(models)
     ]
 
 

@@ -18,6 +18,11 @@ from cairn_crds.guest import GuestSpec
 MACHINE_NAMESPACE = "urn:cairn:machine:v1"
 """The namespace of Cairn's own element in a domain's metadata."""
 
+SPARE_PORTS = 8
+"""PCIe ports for what is plugged in while the guest runs (Nova: num_pcie_ports)."""
+TRUE = frozenset({"yes", "true", "on", "1"})
+"""Image properties that are switches, as Nova reads them."""
+
 
 @dataclass(frozen=True)
 class Ownership:
@@ -136,14 +141,23 @@ def _devices(spec: GuestSpec, host: Host, files: MachineFiles, *, rescued: bool)
     root = Element("devices")
     names = devices.DiskNames()
     root.extend([devices.disk(disk, names) for disk in _disks(spec, files, rescued=rescued)])
-    vif_model = devices.chosen(properties, "hw_vif_model", devices.VIF_MODELS, "virtio")
+    vif_model = devices.vif_model(properties)
     root.extend([devices.interface(n, vif_model, anti_spoof=host.anti_spoof) for n in spec.networks])
     root.append(devices.serial_console(files.serial_socket, files.console_log))
     video_model = devices.chosen(properties, "hw_video_model", devices.VIDEO_MODELS, "vga")
     root.extend(devices.vnc(files.vnc_socket, video_model))
     root.append(devices.random_generator())
     SubElement(root, "memballoon", model="virtio")
+    if properties.get("hw_qemu_guest_agent", "").lower() in TRUE:
+        root.append(devices.agent_channel())
+    if _has_pcie(spec, host):
+        root.extend(devices.pcie_ports(len(root) + SPARE_PORTS))
     return root
+
+
+def _has_pcie(spec: GuestSpec, host: Host) -> bool:
+    machine = spec.image.properties.get("hw_machine_type", host.machine_type) or ""
+    return "q35" in machine or machine.startswith("virt")
 
 
 def _disks(spec: GuestSpec, files: MachineFiles, *, rescued: bool) -> Iterator[devices.Disk]:

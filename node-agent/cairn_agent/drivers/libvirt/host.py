@@ -30,7 +30,15 @@ LIFECYCLE = frozenset(
     }
 )
 EMULATION = frozenset(
-    {Capability.CONSOLE_LOG, Capability.SERIAL_CONSOLE, Capability.SNAPSHOT, Capability.LIVE_MIGRATION}
+    {
+        Capability.CONSOLE_LOG,
+        Capability.SERIAL_CONSOLE,
+        Capability.SNAPSHOT,
+        Capability.LIVE_MIGRATION,
+        Capability.ATTACH_INTERFACE,
+        Capability.SET_PASSWORD,
+        Capability.CRASH_DUMP,
+    }
 )
 """Where guests really run."""
 

@@ -149,25 +149,24 @@ class LiveMigration:
         node, id_, result = self.operation.node, self.operation.instance_id, departure.result
         told: OperationProgress | None = None
         while result is None or not result.done():
-            progress: OperationProgress | None = None
             try:
                 progress = await self.workshop.connection.run(self._progress)
-            except Unreachable:
-                if result is None:
-                    raise
-                # libvirtd is started anew: the call that moves the machine ends by itself.
-            else:
-                if progress is None and result is None:
-                    return
-            if progress is not None:
-                if progress != told:
-                    told = progress
-                    await self.report(progress)
-                if departure.abort:
+                if progress is not None and departure.abort:
                     await abort(self.workshop, node, id_)
-                elif departure.force:
-                    departure.force = False
+                elif progress is not None and departure.force:
                     await force(self.workshop, node, id_)
+                    departure.force = False
+            except DriverError as error:
+                # libvirtd is started anew, or hangs on a destination that has gone silent, and gives up on it
+                # by itself: what became of the machine is known when it answers.
+                if result is None and isinstance(error, Unreachable):
+                    raise
+                progress = told
+            if progress is None and result is None:
+                return
+            if progress is not None and progress != told:
+                told = progress
+                await self.report(progress)
             if result is None:
                 await asyncio.sleep(POLL_SECONDS)
             else:

@@ -13,15 +13,25 @@ from cairn_agent.drivers.api_operations import (
     MachineOperation,
     ProgressReporter,
 )
-from cairn_agent.drivers.libvirt import incoming, live, moving, rebuilding, rescuing, resizing, snapshots
+from cairn_agent.drivers.libvirt import (
+    guest_access,
+    incoming,
+    live,
+    moving,
+    rebuilding,
+    rescuing,
+    resizing,
+    snapshots,
+)
 from cairn_agent.drivers.libvirt.departures import Departures
-from cairn_agent.drivers.libvirt.workshop import Workshop
-from cairn_agent.drivers.unsupported import NoOperations
+from cairn_agent.drivers.libvirt.plugging import reconfigure
+from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
+from cairn_crds.guest import GuestSpec
 from cairn_crds.guest_operation import LiveDestination
 from cairn_crds.image_source import GuestImage
 
 
-class LibvirtOperations(NoOperations):
+class LibvirtOperations:
     """What is done to machines that there are."""
 
     capabilities: frozenset[Capability]
@@ -93,3 +103,14 @@ class LibvirtOperations(NoOperations):
             departure.force = True
         elif Capability.LIVE_MIGRATION in self.capabilities:
             await live.force(self.workshop(), node, instance_id)
+
+    async def reconfigure(self, node: str, instance_id: str, spec: GuestSpec) -> None:
+        await reconfigure(Machine(self.workshop(), node, instance_id), spec)
+
+    async def set_password(self, node: str, instance_id: str, user: str, password_hash: str) -> None:
+        self.must_have(Capability.SET_PASSWORD)
+        await guest_access.set_password(Machine(self.workshop(), node, instance_id), user, password_hash)
+
+    async def crash_dump(self, node: str, instance_id: str) -> None:
+        self.must_have(Capability.CRASH_DUMP)
+        await guest_access.crash_dump(Machine(self.workshop(), node, instance_id))
