@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from cairn_database.allocations import MOVE
 from cairn_database.engine import Database
 from cairn_database.networking.tables import floating_ips, port_security_groups, ports
-from cairn_database.rows import live
+from cairn_database.rows import COLUMNS, live, record_of
 from cairn_database.tables import (
     addresses,
     allocations,
@@ -52,11 +52,10 @@ def _hosts(conn: sa.Connection) -> Iterator[str]:
 def _projects(conn: sa.Connection) -> Iterator[str]:
     """A project's counters are the sums of its live instances."""
     sums: dict[str, Counter[str]] = {}
-    for row in conn.execute(
-        sa.select(instances.c.project, instances.c.vcpus, instances.c.memory_mib).where(live())
-    ):
-        sums.setdefault(row.project, Counter()).update(
-            instances_used=1, cores_used=row.vcpus, memory_mib_used=row.memory_mib
+    for row in conn.execute(sa.select(*COLUMNS).where(live())):
+        record = record_of(row)
+        sums.setdefault(record.project, Counter()).update(
+            instances_used=1, cores_used=record.counted_vcpus, memory_mib_used=record.counted_memory_mib
         )
     for project in conn.execute(sa.select(projects)):
         used = sums.get(project.name, Counter())

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from cairn_agent.drivers.api import DriverError, StepReporter
+from cairn_agent.drivers.api import DriverError, StepReporter, WrongPowerState
 from cairn_agent.drivers.api_operations import DiskSource, MachineOperation, OperationFailed
 from cairn_agent.drivers.driver import Driver
 from cairn_crds import Guest
@@ -165,7 +165,10 @@ class Operations:
     ) -> Result:
         if wanted.destination is None:
             raise OperationFailed("nothing says where to migrate to")
-        outcome = await self._driver.live_migrate(operation, wanted.destination, progress)
+        try:
+            outcome = await self._driver.live_migrate(operation, wanted.destination, progress)
+        except WrongPowerState as error:  # it was shut down meanwhile, and nobody will start it
+            raise OperationFailed(str(error)) from error
         return {} if outcome.downtime_ms is None else {"downtimeMs": str(outcome.downtime_ms)}
 
     async def _follow(self, key: Key, wanted: GuestOperation, work: Coroutine[Any, Any, Result]) -> Result:

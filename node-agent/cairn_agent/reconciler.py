@@ -107,7 +107,8 @@ class GuestReconciler:
             case Remove():
                 await self._remove(guest, node)
             case Wait():
-                return
+                if machine is not None and machine.complete and guest.status.phase is GuestPhase.READY:
+                    await self._report(guest, power_state=machine.power_state)
             case Missing():
                 await self._report(guest, phase=GuestPhase.MISSING, power_state=PowerState.NO_STATE)
             case Refuse():

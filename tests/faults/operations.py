@@ -348,10 +348,12 @@ async def crash_outside(play: Play) -> str | None:
 
 
 async def start_outside(play: Play) -> str | None:
-    """virsh start."""
+    """virsh start. Not of what moves: what a migration has shut down is not for anybody to start."""
+    moving = {record.id for record in await instances.list_live(play.world.db, limit=1000) if record.move}
 
     def start(driver: Any, machine: Any) -> None:
-        if machine.power_state in (PowerState.SHUTDOWN, PowerState.CRASHED):
+        is_off = machine.power_state in (PowerState.SHUTDOWN, PowerState.CRASHED)
+        if is_off and machine.instance_id not in moving:
             machine.boot()
             driver._changed(machine)
 
@@ -501,7 +503,7 @@ OPERATIONS: dict[str, Operation] = {
     "lose Instance": Operation(0.7, lose_instance),
     "lose Guest": Operation(1, lose_guest),
     "stop outside": Operation(2, stop_outside, needs_api=False),
-    "start outside": Operation(2, start_outside, needs_api=False),
+    "start outside": Operation(2, start_outside, needs_sql=True, needs_api=False),
     "crash outside": Operation(1, crash_outside, needs_api=False),
     "undefine outside": Operation(0.5, undefine_outside, needs_api=False),
     "remove outside": Operation(0.4, remove_outside, needs_api=False),

@@ -89,7 +89,10 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
         return _failed(record, "Timeout", message, status.power_state)
     if status.phase is GuestPhase.MISSING:
         return _missing(record, status.power_state)
-    if status.phase is not GuestPhase.READY or status.spec_generation < guest.metadata.generation:
+    # A host that has given up on what the spec asks for still says what the machine does.
+    given_up = fault is not None and fault.permanent and task is None and record.vm_state is not VmState.ERROR
+    is_behind = status.spec_generation < guest.metadata.generation and not given_up
+    if status.phase is not GuestPhase.READY or is_behind:
         return Nothing()
     vm_state = VM_STATES.get(status.power_state)
     if task is None and vm_state is not None and record.vm_state in SETTLED:

@@ -185,3 +185,15 @@ async def test_a_machine_of_a_newer_claim_is_left_alone(bench: Bench) -> None:
     await bench.look()
     assert await power(bench) is PowerState.RUNNING
     assert len(bench.api.writes) == writes
+
+
+async def test_a_machine_that_changes_after_the_host_gave_up_is_reported(bench: Bench) -> None:
+    bench.api.apply()
+    await bench.look()
+    bench.driver.faults.fails("power_off", NoSpace("the disk is full"))
+    bench.api.apply(powerState="Stopped")
+    await bench.look()
+    assert bench.api.status["fault"]["permanent"]
+    bench.driver.crash(ID)
+    await bench.look()
+    assert bench.api.status["powerState"] == "Crashed"

@@ -183,3 +183,11 @@ def test_nothing_is_waited_for_of_a_machine_that_is_gone() -> None:
     outcome = judged(row, phase="Missing", specGeneration=1)
     assert isinstance(outcome, TaskFailed)
     assert outcome.reason == "MachineVanished"
+
+
+def test_a_host_that_gave_up_still_says_what_the_machine_does() -> None:
+    fault = {"reason": "NoSpace", "message": "full", "permanent": True, "specGeneration": 2}
+    found = guest(2, phase="Ready", powerState="Crashed", specGeneration=1, fault=fault)
+    outcome = judge(record(), found, overdue=False)
+    assert isinstance(outcome, Drifted)
+    assert outcome.vm_state is VmState.STOPPED
