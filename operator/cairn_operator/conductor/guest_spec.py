@@ -101,7 +101,8 @@ def is_arriving(record: InstanceRecord) -> bool:
     """Whether its host has not had it before."""
     move = record.move
     if record.task_state is TaskState.MIGRATING:
-        return record.operation is not None and record.operation.kind is OperationKind.PREPARE_INCOMING
+        told = record.operation
+        return told is not None and told.kind is OperationKind.PREPARE_INCOMING and told.host == record.host
     return record.task_state in ARRIVING and move is not None and not move.stays
 
 
@@ -123,9 +124,23 @@ def guests_of(record: InstanceRecord) -> list[InstanceRecord]:
     own = record
     if record.operation is not None and record.operation.host != record.host:
         own = replace(record, operation=None)
+    if _has_landed(record):
+        # As it was told before: nothing new to reach, so that the migration ends at once.
+        own = replace(record, operation=_of_move(record, OperationKind.PREPARE_INCOMING))
     views = [] if _leaves_host(record) else [own]
     other = _other(record)
     return views if other is None else [*views, other]
+
+
+def _has_landed(record: InstanceRecord) -> bool:
+    move = record.move
+    return record.task_state is TaskState.MIGRATING and move is not None and record.host == move.destination
+
+
+def _of_move(record: InstanceRecord, kind: OperationKind) -> Operation | None:
+    """The operation of its move that the other end has been told, and goes on being told."""
+    host = record.host if kind is OperationKind.PREPARE_INCOMING else record.other_host
+    return None if record.move is None else Operation(record.move.id, kind, host or "")
 
 
 def _leaves_host(record: InstanceRecord) -> bool:
@@ -166,7 +181,7 @@ def _other(record: InstanceRecord) -> InstanceRecord | None:
         host=host,
         flavor=move.old_flavor or record.flavor,
         fencing_epoch=record.fencing_epoch - 1,
-        operation=None,
+        operation=_of_move(record, OperationKind.RELEASE_DISKS),
         task_state=None,
         request=was,
     )

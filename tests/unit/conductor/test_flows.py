@@ -127,7 +127,7 @@ def test_a_resize_to_another_host_from_beginning_to_confirmation() -> None:
 
     step = tale.done("h1", "Shutdown").goes()
     assert (step.host, step.flavor, step.holding) == ("h2", LARGE, Holding.SWAP)
-    assert tale.told() == {"h2": ("Running", K.FETCH_DISKS), "h1": ("Stopped", None)}
+    assert tale.told() == {"h2": ("Running", K.FETCH_DISKS), "h1": ("Stopped", K.RELEASE_DISKS)}
     views = {view.host: build_spec(view) for view in guests_of(tale.row)}
     assert (views["h1"].memory_mib, views["h2"].memory_mib) == (512, 1024)
     assert views["h1"].fencing_epoch < views["h2"].fencing_epoch
@@ -136,7 +136,7 @@ def test_a_resize_to_another_host_from_beginning_to_confirmation() -> None:
 
     step = tale.done("h2").goes()
     assert (step.task_state, step.vm_state, step.migration) == (None, VmState.RESIZED, "finished")
-    assert tale.told() == {"h2": ("Running", None), "h1": ("Stopped", None)}
+    assert tale.told() == {"h2": ("Running", None), "h1": ("Stopped", K.RELEASE_DISKS)}
 
     tale.row = replace(tale.row, task_state=T.RESIZE_CONFIRMING)
     assert tale.told() == {"h2": ("Running", None)}, "h1 is to remove what it has"
@@ -150,7 +150,7 @@ def test_a_revert_removes_the_new_machine_before_the_old_one_starts() -> None:
     row = moving(MoveKind.RESIZE, T.RESIZE_REVERTING, host="h2", flavor=LARGE, vm_state=VmState.RESIZED)
     tale = Tale(row).ready("h2").ready("h1", "Shutdown")
     assert tale.next() is REMOVE
-    assert tale.told() == {"h1": ("Stopped", None)}
+    assert tale.told() == {"h1": ("Stopped", K.RELEASE_DISKS)}
     step = tale.goes(is_removed=True)
     assert (step.host, step.flavor, step.holding) == ("h1", SMALL, Holding.SWAP)
     assert tale.told() == {"h1": ("Running", None)}
@@ -241,7 +241,7 @@ def test_a_live_migration_from_beginning_to_end() -> None:
     done = {"id": MOVE, "phase": "Done"}
     step = tale.host("h1", phase="Moved", specGeneration=1, operation=done).goes()
     assert (step.host, step.holding, step.task_state) == ("h2", Holding.MOVE_ON, T.MIGRATING)
-    assert tale.told() == {"h2": ("Running", None)}
+    assert tale.told() == {"h2": ("Running", K.PREPARE_INCOMING)}, "nothing new to reach"
     assert tale.next() is None
     step = tale.ready("h2").goes()
     assert (step.task_state, step.vm_state, step.migration) == (None, VmState.ACTIVE, "completed")
