@@ -11,6 +11,7 @@ from cairn_crds.conditions import Condition, ConditionStatus
 from cairn_crds.flavor import Flavor, FlavorSpec
 from cairn_crds.guest import Guest, GuestSpec, GuestStatus
 from cairn_crds.host_aggregate import HostAggregate, HostAggregateSpec
+from cairn_crds.host_volume import HostVolume, HostVolumeSpec, HostVolumeStatus
 from cairn_crds.image import Image, ImageSpec
 from cairn_crds.instance import Instance, InstanceSpec, InstanceStatus
 from cairn_crds.key_pair import KeyPair, KeyPairSpec
@@ -20,12 +21,23 @@ from cairn_crds.project import Project, ProjectSpec
 from cairn_crds.security_group import SecurityGroup, SecurityGroupRule, SecurityGroupSpec
 from cairn_crds.server_group import ServerGroup, ServerGroupSpec
 from cairn_crds.snapshot import Snapshot, SnapshotSpec, SnapshotStatus
+from cairn_crds.volume import (
+    Volume,
+    VolumeAttachment,
+    VolumeAttachmentSpec,
+    VolumeAttachmentStatus,
+    VolumeSpec,
+    VolumeStatus,
+)
 
 KINDS: tuple[type[Resource], ...] = (
     Instance,
     Migration,
     Snapshot,
+    Volume,
+    VolumeAttachment,
     Guest,
+    HostVolume,
     Flavor,
     Image,
     Network,
@@ -55,6 +67,9 @@ __all__ = [
     "GuestStatus",
     "HostAggregate",
     "HostAggregateSpec",
+    "HostVolume",
+    "HostVolumeSpec",
+    "HostVolumeStatus",
     "Image",
     "ImageSpec",
     "Instance",
@@ -81,4 +96,10 @@ __all__ = [
     "Snapshot",
     "SnapshotSpec",
     "SnapshotStatus",
+    "Volume",
+    "VolumeAttachment",
+    "VolumeAttachmentSpec",
+    "VolumeAttachmentStatus",
+    "VolumeSpec",
+    "VolumeStatus",
 ]

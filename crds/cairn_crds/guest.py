@@ -29,6 +29,7 @@ from cairn_crds.base import (
 from cairn_crds.guest_operation import GuestOperation, GuestOperationStatus
 from cairn_crds.image_source import GuestImage
 from cairn_crds.instance import DesiredPower, PasswordHash, PowerState, Reboot
+from cairn_crds.volume import SizeGiB, VolumeBackend
 
 
 def node_namespace(node: str) -> str:
@@ -58,6 +59,22 @@ class GuestNetwork(Model):
     """A bridge of the host to plug into; absent for a NAT network that the driver makes itself."""
     mac: MacAddress
     address: IPv4
+
+
+class GuestVolume(Model):
+    """One volume of the machine."""
+
+    id: Uuid
+    """The volume's, which names its file; the guest sees its first 20 characters as the disk's serial."""
+    backend: VolumeBackend = VolumeBackend.LOCAL
+    size_gib: SizeGiB
+    """The host makes it as large, of a running machine too."""
+    bus: Text | None = None
+    """virtio, scsi, sata …; as the machine's own disks are when left out."""
+    boot_index: Count | None = None
+    """0: the machine boots from it, and has no root disk of its own."""
+    read_only: bool = False
+    tag: Text | None = None
 
 
 class GuestConfig(Model):
@@ -100,6 +117,7 @@ class GuestSpec(Model):
     swap_mib: Count = 0
     image: GuestImage
     networks: Annotated[list[GuestNetwork], Field(max_length=16)] = []
+    volumes: Annotated[list[GuestVolume], Field(max_length=26)] = []
     config: GuestConfig
     operation: GuestOperation | None = None
     """What is to be done once, before the power is brought in line."""

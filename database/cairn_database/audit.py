@@ -26,6 +26,7 @@ from cairn_database.tables import (
     projects,
     server_groups,
 )
+from cairn_database.volumes.tables import volume_attachments, volumes
 
 
 async def findings(db: Database) -> list[str]:
@@ -144,6 +145,27 @@ def _free_addresses(conn: sa.Connection) -> Iterator[str]:
         before = row
 
 
+def _volumes(conn: sa.Connection) -> Iterator[str]:
+    """An instance has the volumes that its row says; a volume has one holder, or several that only read."""
+    pairs: dict[tuple[str, str], str] = {}
+    holders: Counter[str] = Counter()
+    for row in conn.execute(sa.select(volume_attachments)):
+        pairs[(row.instance_id, row.volume_id)] = row.id
+        holders[row.volume_id] += 1
+    for row in conn.execute(sa.select(instances.c.id, instances.c.volumes).where(live())):
+        for item in row.volumes or ():
+            if pairs.pop((row.id, item["volume_id"]), None) != item["attachment_id"]:
+                yield f"instance {row.id}: volume {item['volume_id']} is not attached to it"
+    for owner, volume in pairs:
+        yield f"attachment of volume {volume} to {owner}, which says nothing of it"
+    known = {row.id: row.spec for row in conn.execute(sa.select(volumes.c.id, volumes.c.spec))}
+    for volume, count in holders.items():
+        if volume not in known:
+            yield f"attachments of volume {volume}, which is not there"
+        elif count > 1 and not known[volume].get("multiAttach"):
+            yield f"volume {volume} is attached {count} times"
+
+
 CHECKS: tuple[Callable[[sa.Connection], Iterator[str]], ...] = (
     _hosts,
     _projects,
@@ -151,4 +173,5 @@ CHECKS: tuple[Callable[[sa.Connection], Iterator[str]], ...] = (
     _instances,
     _ports,
     _free_addresses,
+    _volumes,
 )

@@ -13,6 +13,7 @@ returns the new record, so that nobody need read it again. A life goes through t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,6 +45,7 @@ from cairn_database.rows import (
     write_labels,
 )
 from cairn_database.tables import LIVE, instances
+from cairn_database.volumes import attaching, store
 
 _INSERT = sa.insert(instances)
 _EXISTING = sa.select(instances.c.id, instances.c.namespace, instances.c.name).where(
@@ -196,7 +198,7 @@ async def register(db: Database, new: NewInstance) -> InstanceRecord:
     """Accept an instance: quota, row in building/scheduling, group membership and action `create` in one.
 
     Idempotent: an instance of that id is returned as it is. Raises ProjectNotFound, ProjectDisabled,
-    QuotaExceeded, NameTaken, ServerGroupNotFound.
+    QuotaExceeded, NameTaken, ServerGroupNotFound, and what `volumes.attaching.attach` raises.
     """
     return await db.run(lambda conn: _register(conn, new))
 
@@ -273,7 +275,16 @@ def _register(conn: sa.Connection, new: NewInstance) -> InstanceRecord:
     values |= index_columns(record)
     conn.execute(_INSERT, {**values, "deleted": LIVE})
     write_labels(conn, record)
-    return record
+    return _give_volumes(conn, record, new) if new.volumes else record
+
+
+def _give_volumes(conn: sa.Connection, record: InstanceRecord, new: NewInstance) -> InstanceRecord:
+    for want in new.volumes:
+        if want.new is not None:
+            store.add(conn, want.new)
+        record = replace(record, volumes=(*record.volumes, attaching.give(conn, record, want)))
+    bare = replace(record, volumes=())
+    return compare_and_set(conn, bare, moment=record.created_at, volumes=record.volumes)
 
 
 async def bind(

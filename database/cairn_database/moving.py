@@ -29,6 +29,7 @@ from cairn_database.records import (
 )
 from cairn_database.rows import now
 from cairn_database.tables import compute_nodes
+from cairn_database.volumes.attaching import refuse_to_leave, refuse_volume_backed
 
 
 class HostStillInUse(DatabaseError):
@@ -72,6 +73,7 @@ async def resize(
             vm_state=record.vm_state,
             old_flavor=record.flavor,
             new_flavor=flavor,
+            wanted_host=record.pinned_host,
         )
         after = replace(record, move=move)
         more = quotas.Demand(
@@ -107,6 +109,7 @@ async def migrate(
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         capabilities.judge(conn, "migrate", record, overrides_lock=asked.overrides_lock)
+        refuse_to_leave(record)
         _check_destination(conn, record, host)
         move = Move(
             id=migration_id or str(uuid.uuid4()),
@@ -141,6 +144,7 @@ async def live_migrate(
         capabilities.judge(
             conn, "live_migrate", record, overrides_lock=asked.overrides_lock, called="os-migrateLive"
         )
+        refuse_to_leave(record)
         _check_destination(conn, record, host)
         move = Move(
             id=migration_id or str(uuid.uuid4()),
@@ -173,6 +177,7 @@ async def evacuate(
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         legality.check("evacuate", record, overrides_lock=asked.overrides_lock)
+        refuse_to_leave(record)
         if record.host is None or record.task_state is TaskState.DELETING:
             raise legality.ActionRefused("evacuate", record.id, "task_state", record.task_state)
         node = _node(conn, record.host)
@@ -265,6 +270,7 @@ async def shelve(db: Database, instance_id: str, asked: Asked, *, image_id: str,
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         capabilities.judge(conn, "shelve", record, overrides_lock=asked.overrides_lock)
+        refuse_volume_backed("shelve", record)
         assert record.host is not None  # noqa: S101 - legality lets only instances pass that have one
         given = {"imageId": image_id, "url": url, "shutDown": True}
         return {
@@ -311,6 +317,8 @@ async def unshelve(
         if record.vm_state is VmState.SHELVED_OFFLOADED:
             if host is not None and _node(conn, host) is None:
                 raise UnknownHost(f"Compute host {host} could not be found.")
+            if host is not None and host != record.pinned_host:
+                refuse_to_leave(record)
             changes["awaiting_host"] = True
             changes["move"] = Move(
                 id=str(uuid.uuid4()),

@@ -9,6 +9,8 @@ from typing import Any
 
 from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import PowerState
+from cairn_crds.volume import VolumeBackend
+from cairn_database.volumes.wants import VolumeWant
 
 Json = dict[str, Any]
 
@@ -91,6 +93,34 @@ class InterfaceRecord:
     """What the guest knows it by (Nova's device tag)."""
     change: str | None = None
     """`attaching` or `detaching`, until the host has done it (`networking.plugging`)."""
+    since: str | None = None
+    """When the change began, as ISO 8601."""
+    action_id: int | None = None
+    """The entry of the change in the history; None once that has ended."""
+
+
+@dataclass(frozen=True)
+class AttachedVolume:
+    """One volume that the instance has."""
+
+    volume_id: str
+    attachment_id: str
+    backend: VolumeBackend
+    size_gib: int
+    device: str
+    """What the guest is told to call it, `/dev/vdb`."""
+    host: str | None = None
+    """Of a local one: the host that has it, once that is known."""
+    boot_index: int | None = None
+    """0: the machine boots from it."""
+    read_only: bool = False
+    delete_on_termination: bool = False
+    tag: str | None = None
+    bus: str | None = None
+    made: bool = False
+    """Whether its file is there: only then the host is told of it."""
+    change: str | None = None
+    """`attaching` or `detaching`, until the host has done it (`volumes.attaching`)."""
     since: str | None = None
     """When the change began, as ISO 8601."""
     action_id: int | None = None
@@ -205,6 +235,8 @@ class NewInstance:
     """Who asked for it; None for one that came by kubectl."""
     details: Json = field(default_factory=dict)
     """See `InstanceRecord.details`."""
+    volumes: tuple[VolumeWant, ...] = ()
+    """What it is to have from the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,6 +289,7 @@ class InstanceRecord:
     """To another host or flavor, while it is under way or unconfirmed."""
     operation: Operation | None = None
     """What its host is doing, or has last been told to do, for the task that is running."""
+    volumes: tuple[AttachedVolume, ...] = ()
     awaiting_host: bool = False
     """Whether the scheduler is to find a host: for a new one, or for `move`."""
     details: Json = field(default_factory=dict)
@@ -296,6 +329,16 @@ class InstanceRecord:
     def counted_memory_mib(self) -> int:
         """As `counted_vcpus`."""
         return max(int(flavor["memoryMiB"]) for flavor in self._flavors)
+
+    @property
+    def pinned_host(self) -> str | None:
+        """The host whose own disk has a volume of it: it cannot be anywhere else."""
+        return next((volume.host for volume in self.volumes if volume.host is not None), None)
+
+    @property
+    def boots_from_volume(self) -> bool:
+        """Whether it has no root disk of its own."""
+        return any(volume.boot_index == 0 for volume in self.volumes)
 
     @property
     def _flavors(self) -> list[Json]:

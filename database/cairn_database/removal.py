@@ -11,6 +11,7 @@ from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
 from cairn_database.networking import plugging
 from cairn_database.records import InstanceRecord, TaskState, VmState
 from cairn_database.rows import compare_and_set, find, now
+from cairn_database.volumes import attaching
 
 
 async def begin_delete(
@@ -33,6 +34,7 @@ async def begin_delete(
         if record.action_id is not None:
             history.end_in_error(conn, record, moment, "The instance was deleted meanwhile.")
         plugging.abandon(conn, record, moment, "The instance was deleted meanwhile.")
+        attaching.abandon(conn, record, moment, "The instance was deleted meanwhile.")
         if record.move is not None:
             moves.update(conn, record.move.id, "error", message="The instance was deleted meanwhile.")
         return compare_and_set(
@@ -75,6 +77,7 @@ async def finish_delete(db: Database, instance_id: str) -> InstanceRecord:
             task_state=None,
             power_state=PowerState.NO_STATE,
             interfaces=(),
+            volumes=(),
             move=None,
             operation=None,
             terminated_at=moment,
@@ -82,6 +85,7 @@ async def finish_delete(db: Database, instance_id: str) -> InstanceRecord:
             action_id=None,
         )
         claims.release_everything(conn, record, moment)
+        attaching.release(conn, record)
         if record.group_id is not None:
             quotas.leave_group(conn, record.group_id)
         quotas.give_back(

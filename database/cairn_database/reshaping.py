@@ -16,6 +16,7 @@ from cairn_database import capabilities, legality
 from cairn_database.asking import Asked, act, with_spec
 from cairn_database.engine import Database
 from cairn_database.records import InstanceRecord, Json, KeyPairRecord, Operation, TaskState, VmState
+from cairn_database.volumes.attaching import refuse_volume_backed
 
 
 async def rebuild(
@@ -36,6 +37,7 @@ async def rebuild(
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         capabilities.judge(conn, "rebuild", record, overrides_lock=asked.overrides_lock)
+        refuse_volume_backed("rebuild", record)
         generation = record.spec.get("rebuild", {}).get("generation", 0) + 1
         kept = {**record.details, **(details or {})}
         fields: Json = {"rebuild": {"generation": generation}, **(spec or {}), "image": image["name"]}
@@ -63,6 +65,7 @@ async def rescue(
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         capabilities.judge(conn, "rescue", record, overrides_lock=asked.overrides_lock)
+        refuse_volume_backed("rescue", record)
         wish = record.spec.get("rescue") or {}
         name = None if image["name"] == record.image["name"] else image["name"]
         wish = {"image": name} if name else {}
@@ -145,6 +148,7 @@ async def snapshot(
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         action = "snapshot" if backup is None else "backup"
         capabilities.judge(conn, action, record, overrides_lock=asked.overrides_lock, called=called)
+        refuse_volume_backed(action, record)
         given: Json = {"imageId": image_id, "url": url}
         if backup is not None:
             given["backup"] = backup

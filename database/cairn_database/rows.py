@@ -14,9 +14,11 @@ from sqlalchemy import bindparam
 
 from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import PowerState
+from cairn_crds.volume import VolumeBackend
 from cairn_database.engine import RunAgain
 from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
 from cairn_database.records import (
+    AttachedVolume,
     InstanceRecord,
     InterfaceRecord,
     KeyPairRecord,
@@ -78,6 +80,7 @@ def record_of(row: Sequence[Any]) -> InstanceRecord:
     values["power_state"] = PowerState(values["power_state"])
     values["key_pair"] = KeyPairRecord(**values["key_pair"]) if values["key_pair"] else None
     values["interfaces"] = tuple(InterfaceRecord(**item) for item in values["interfaces"])
+    values["volumes"] = tuple(volume_of(item) for item in values["volumes"] or ())
     values["excluded_hosts"] = tuple(values["excluded_hosts"])
     values["move"] = move_of(values["move"]) if values["move"] else None
     values["operation"] = operation_of(values["operation"]) if values["operation"] else None
@@ -97,11 +100,16 @@ def _column_value(name: str, value: Any) -> Any:
         return str(value.value)
     if name in ("key_pair", "move", "operation"):
         return asdict(value)
-    if name == "interfaces":
+    if name in ("interfaces", "volumes"):
         return [asdict(item) for item in value]
     if name == "excluded_hosts":
         return list(value)
     return value
+
+
+def volume_of(document: dict[str, Any]) -> AttachedVolume:
+    """An attached volume, as its column holds it."""
+    return AttachedVolume(**{**document, "backend": VolumeBackend(document["backend"])})
 
 
 def move_of(document: dict[str, Any]) -> Move:

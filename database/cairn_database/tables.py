@@ -96,6 +96,7 @@ instances = Table(
     Column("move", JsonText()),
     Column("operation", JsonText()),
     _required("awaiting_host", sa.Boolean),
+    Column("volumes", JsonText()),
     # For SQL only; not part of the record. From `display_name` on they repeat what `request`, `flavor`,
     # `image`, `key_pair` and `details` say, for what lists are filtered and sorted by (`rows.index_columns`).
     _required("deleted", _id()),

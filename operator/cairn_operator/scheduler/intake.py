@@ -171,7 +171,10 @@ def _group(group: GroupState, record: InstanceRecord) -> Group:
 
 
 def _wanted_host(record: InstanceRecord) -> str | None:
-    """The only host that will do: of a move, the one that was asked for with it."""
+    """The only host that will do: the one whose own disk has a volume of it; of a move, the one that was
+    asked for with it."""
+    if record.pinned_host is not None:
+        return record.pinned_host
     if record.move is not None:
         return record.move.wanted_host
     host: str | None = (record.request.get("spec") or {}).get("host")

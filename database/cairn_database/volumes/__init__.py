@@ -1,0 +1,1 @@
+"""Volumes in SQL: which there are, and which instances have them."""

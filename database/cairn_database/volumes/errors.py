@@ -1,0 +1,95 @@
+"""What can go wrong with volumes, as types.
+
+DatabaseError
+├── VolumeNotFound, VolumeNotAttached
+├── VolumeInUse, VolumeGoing
+├── VolumeElsewhere, VolumesStay   local volumes and hosts that do not agree
+├── RootVolume, VolumeNotBootable
+├── VolumeBacked             (an ActionRefused)
+└── TooManyVolumes
+"""
+
+from __future__ import annotations
+
+from cairn_database.errors import DatabaseError
+from cairn_database.legality import ActionRefused
+
+
+class VolumeNotFound(DatabaseError):
+    """There is no such volume, or not in that project."""
+
+    def __init__(self, volume: str) -> None:
+        super().__init__(f"Volume {volume} could not be found.")
+
+
+class VolumeNotAttached(DatabaseError):
+    """The instance does not have it."""
+
+    def __init__(self, volume: str, instance_id: str) -> None:
+        super().__init__(f"Volume {volume} is not attached to instance {instance_id}.")
+
+
+class VolumeInUse(DatabaseError):
+    """An instance has it already."""
+
+    def __init__(self, volume: str, instance_ids: list[str]) -> None:
+        self.instance_ids = instance_ids
+        super().__init__(
+            f"Volume {volume} is attached to {', '.join(instance_ids)}. Detach it there first; only a volume "
+            "with multiAttach goes to several instances, and to each read-only."
+        )
+
+
+class VolumeGoing(DatabaseError):
+    """It is being deleted, or cannot be had."""
+
+    def __init__(self, volume: str, why: str) -> None:
+        super().__init__(f"Volume {volume} cannot be used: {why}")
+
+
+class VolumeElsewhere(DatabaseError):
+    """A local volume is on another host than the instance."""
+
+    def __init__(self, volume: str, host: str, instance_host: str) -> None:
+        super().__init__(
+            f"Volume {volume} is on the disk of host {host}, and the instance is on {instance_host}: attach "
+            "a volume with backend Shared, or one that is on that host."
+        )
+
+
+class VolumesStay(DatabaseError):
+    """An instance cannot leave its host, because a local volume of it is there."""
+
+    def __init__(self, instance_id: str, volumes: list[str], host: str) -> None:
+        super().__init__(
+            f"Instance {instance_id} cannot leave host {host}: its volumes {', '.join(volumes)} are on that "
+            "host's own disk. Detach them first; volumes with backend Shared move along."
+        )
+
+
+class RootVolume(DatabaseError):
+    """The machine boots from it."""
+
+    def __init__(self, volume: str) -> None:
+        super().__init__(f"Cannot detach a root device volume: instance boots from volume {volume}.")
+
+
+class VolumeBacked(ActionRefused):
+    """The instance boots from a volume, and the action is about a root disk of its own."""
+
+    def __init__(self, action: str, instance_id: str) -> None:
+        super().__init__(action, instance_id, "root device", "a volume")
+
+
+class VolumeNotBootable(DatabaseError):
+    """Nothing to boot from is on it."""
+
+    def __init__(self, volume: str) -> None:
+        super().__init__(f"Block Device {volume} is not bootable.")
+
+
+class TooManyVolumes(DatabaseError):
+    """A machine has room for so many."""
+
+    def __init__(self, instance_id: str, most: int) -> None:
+        super().__init__(f"Instance {instance_id} has {most} volumes, and no machine takes more.")
