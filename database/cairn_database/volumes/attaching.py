@@ -15,7 +15,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from cairn_database import history, legality
+from cairn_database import capabilities, history
 from cairn_database.asking import Asked, check_version, live_row
 from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate
@@ -53,7 +53,7 @@ async def attach(db: Database, instance_id: str, asked: Asked, want: VolumeWant)
     def transaction(conn: sa.Connection) -> InstanceRecord:
         record = live_row(conn, instance_id)
         check_version(record, asked)
-        legality.check("attach_volume", record, overrides_lock=asked.overrides_lock)
+        capabilities.judge(conn, "attach_volume", record, overrides_lock=asked.overrides_lock)
         moment = now()
         given = give(conn, record, want)
         if record.host is not None:
@@ -145,7 +145,7 @@ async def detach(db: Database, instance_id: str, asked: Asked, volume_id: str) -
         record = live_row(conn, instance_id)
         check_version(record, asked)
         mine = of_instance(record, volume_id)
-        legality.check("detach_volume", record, overrides_lock=asked.overrides_lock)
+        capabilities.judge(conn, "detach_volume", record, overrides_lock=asked.overrides_lock)
         if mine.boot_index == 0:
             raise RootVolume(volume_id)
         if mine.change == DETACHING:
