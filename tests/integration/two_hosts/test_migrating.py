@@ -111,6 +111,52 @@ async def test_on_shared_files_nothing_is_copied(sharing: Pair, instance_id: str
     assert target.leftovers(instance_id, spec) == []
 
 
+async def test_on_shared_files_a_lost_hosts_machine_is_made_with_its_disks(
+    sharing: Pair, instance_id: str
+) -> None:
+    """As by an evacuation."""
+    source, target = _ends(sharing)
+    spec = await spawn(source, instance_id)
+    source.scribble(instance_id, "mine")
+    with pytest.raises(DriverError, match="is on node-1"):
+        await target.driver.spawn(THERE, instance_id, spec, Steps())
+    later = arrival(instance_id, spec).spec
+    await target.driver.spawn(THERE, instance_id, later, Steps())
+    await target.driver.power_on(THERE, instance_id)
+    await source.driver.destroy(NODE, instance_id)
+    await target.driver.power_off(THERE, instance_id, 0)
+    assert target.disk_text(instance_id) == "listening mine"
+
+
+async def test_a_forced_one_runs_there_before_its_memory_is(pair: Pair, instance_id: str) -> None:
+    source, target = _ends(pair)
+    source.driver._settings = source.settings.model_copy(update={"migration_post_copy": True})
+    source.settings = source.driver._settings
+    try:
+        _, task = await _slow(pair, instance_id)
+        here, there = Counts(source, instance_id), Counts(target, instance_id)
+        await _until_memory_moves(source, instance_id)
+        await source.driver.force_live_migration(NODE, instance_id)
+        await asyncio.wait_for(task, LONG)
+    except MigrationFailed as error:
+        if "ostcopy" in str(error) or "ost-copy" in str(error):
+            pytest.skip(f"no post-copy here: {error}")
+        raise
+    await until_it_counts_on(there)
+    here.look()
+    assert sorted(here.seen | there.seen) == list(range(1, there.highest + 1))
+
+
+async def _until_memory_moves(backend: LibvirtQemuBackend, instance_id: str) -> None:
+    """Until the disks are copied."""
+    domain = backend.connection.lookupByUUIDString(instance_id)
+    async with asyncio.timeout(PATIENCE):
+        moved = 0
+        while not moved:
+            await asyncio.sleep(0.1)
+            moved = domain.jobStats().get("memory_processed", 0)
+
+
 async def test_shared_files_are_never_copied_onto_themselves(sharing: Pair, instance_id: str) -> None:
     source, _ = _ends(sharing)
     spec = await _counting(sharing, instance_id)

@@ -25,8 +25,9 @@ _STATES: dict[int, PowerState] = {
 _BY_REASON: dict[tuple[int, int], PowerState] = {
     (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): PowerState.CRASHED,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): PowerState.SHUTDOWN,
-    # About to run elsewhere.
+    # About to run elsewhere, or running there while its memory follows.
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION): PowerState.RUNNING,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY): PowerState.RUNNING,
 }
 
 

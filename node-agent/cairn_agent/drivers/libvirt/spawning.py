@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cairn_agent.drivers.api import DriverError, Step, StepReporter
-from cairn_agent.drivers.libvirt import storage
+from cairn_agent.drivers.libvirt import domains, storage
 from cairn_agent.drivers.libvirt.records import MachineRecord
 from cairn_agent.drivers.libvirt.storage import MachineFiles
 from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
@@ -69,10 +69,17 @@ class Spawn:
         await self.in_thread(lambda: records.write(self.instance_id, wanted))
 
     async def refuse_others(self) -> None:
-        """Raise DriverError where another node has a part in the machine."""
+        """Raise DriverError where another node has a part in the machine, unless of an earlier epoch.
+
+        Then that node has lost it: on files that hosts share, it is made with the disks that it had there.
+        """
         others = await self.in_thread(lambda: self.workshop.records.of_machine(self.instance_id))
+        if not others:
+            return
+        domain = await self.workshop.connection.run(lambda c: domains.find(c, self.instance_id))
         for other in others:
-            raise DriverError(f"machine {self.instance_id} is on {other.node}, not on {self.node}")
+            if domain is not None or other.fencing_epoch >= self.spec.fencing_epoch:
+                raise DriverError(f"machine {self.instance_id} is on {other.node}, not on {self.node}")
 
     async def network(self) -> None:
         """Addresses for its interfaces."""
