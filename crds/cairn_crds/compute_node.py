@@ -58,7 +58,7 @@ class DrainStatus(Model):
     """Still there."""
     moving: Count = 0
     """On their way."""
-    failed: Annotated[dict[Uuid, LongText], Field(max_length=100)] = {}
+    failed: Annotated[dict[str, LongText], Field(max_length=100)] = {}
     """What cannot be moved, and why, by instance id; each is tried again now and then."""
     done: bool = False
 

@@ -50,6 +50,8 @@ class _Converter:
             required = [name for name in node.get("required", []) if name in node["properties"]]
             if required:
                 out["required"] = required
+        if "patternProperties" in node:
+            raise ValueError(f"{node}: the API server drops a map whose keys have a pattern; use plain text")
         if isinstance(node.get("additionalProperties"), dict):
             out["additionalProperties"] = self.convert(node["additionalProperties"])
         if "items" in node:

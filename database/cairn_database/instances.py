@@ -44,7 +44,7 @@ from cairn_database.rows import (
     record_of,
     write_labels,
 )
-from cairn_database.tables import LIVE, instances
+from cairn_database.tables import LIVE, allocations, instances
 from cairn_database.volumes import attaching, store
 
 _INSERT = sa.insert(instances)
@@ -143,6 +143,17 @@ async def list_live(db: Database, after_id: str | None = None, limit: int = 500)
 async def list_by_host(db: Database, host: str) -> list[InstanceRecord]:
     """The live instances that the host has."""
     return await _list(db, _ON_HOST, on_host=host)
+
+
+async def list_holding(db: Database, host: str) -> list[InstanceRecord]:
+    """The live instances that the host has or holds room for: at either end of a move."""
+    ids = sa.select(allocations.c.instance_id).where(allocations.c.host == host)
+    held = await db.read(lambda conn: list(conn.scalars(ids)))
+    found = await get_many(db, held)
+    return sorted(
+        (record for record in found.values() if not record.is_deleted),
+        key=lambda record: (record.created_at, record.id),
+    )
 
 
 async def list_unscheduled(db: Database, limit: int = 100) -> list[InstanceRecord]:

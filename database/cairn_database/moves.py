@@ -7,7 +7,7 @@ transactions, is for whoever lists them, now and later.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +17,13 @@ from sqlalchemy import bindparam
 from cairn_database.engine import Database
 from cairn_database.errors import DatabaseError
 from cairn_database.records import InstanceRecord, Json, Move, MoveKind
-from cairn_database.rows import now
+from cairn_database.rows import CHUNK, now
 from cairn_database.tables import migrations
 
 ENDED = frozenset({"completed", "confirmed", "reverted", "failed", "cancelled", "done", "error"})
 """Nova's words for migrations that are over. `finished` waits to be confirmed or reverted."""
+FAILED = frozenset({"failed", "cancelled", "error"})
+"""Of these, those after which the instance is where it was."""
 LIVE_UNDER_WAY = frozenset({"queued", "accepted", "preparing", "running"})
 
 
@@ -131,6 +133,44 @@ async def list_to_show(db: Database, ended_after: datetime, limit: int = 1000) -
         .limit(limit)
     )
     return await db.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Moves of an instance away from a host that came to nothing."""
+
+    count: int
+    last_at: datetime
+    message: str | None
+    """Of the last one."""
+
+
+async def failures_of(
+    db: Database, source: str, instance_ids: Sequence[str], since: datetime
+) -> dict[str, Failures]:
+    """Of these instances, which have failed to leave `source` since then, after whatever succeeded last."""
+    columns = migrations.c
+    found: dict[str, Failures] = {}
+    over: set[str] = set()
+
+    def query(conn: sa.Connection) -> dict[str, Failures]:
+        for start in range(0, len(instance_ids), CHUNK):
+            some = list(instance_ids[start : start + CHUNK])
+            rows = conn.execute(
+                sa.select(columns.instance_id, columns.status, columns.ended_at, columns.message)
+                .where(columns.instance_id.in_(some), columns.source == source, columns.ended_at > since)
+                .order_by(columns.number.desc())
+            )
+            for row in rows:
+                if row.status not in FAILED:
+                    over.add(row.instance_id)
+                if row.instance_id in over:
+                    continue
+                last = found.get(row.instance_id) or Failures(0, row.ended_at, row.message)
+                found[row.instance_id] = replace(last, count=last.count + 1)
+        return found
+
+    return await db.read(query)
 
 
 async def bind(db: Database, migration_id: str, resource_uid: str) -> None:

@@ -66,6 +66,17 @@ class ComputeNodeRecord:
         return self.inventory.hostname or self.name
 
     @property
+    def disabled(self) -> bool:
+        """Whether it takes no new instances: an administrator says so, or it is being drained."""
+        return self.spec.disabled or self.spec.drain
+
+    @property
+    def disabled_reason(self) -> str | None:
+        """Why, as the Compute API shows it."""
+        drained = "It is being drained: its instances are moved to other hosts." if self.spec.drain else None
+        return self.spec.disabled_reason or drained
+
+    @property
     def alive(self) -> bool:
         """Whether it counts as up (Nova: a service that is forced down is down)."""
         return self.up and not self.spec.forced_down
@@ -86,7 +97,7 @@ async def upsert_compute_node(
     values = {
         "spec": spec.to_api(),
         "inventory": inventory,
-        "disabled": spec.disabled,
+        "disabled": spec.disabled or spec.drain,
         "forced_down": spec.forced_down,
         "up": up is not None and up.status is ConditionStatus.TRUE,
         "vcpus_limit": limit(status.vcpus, spec.reserved.vcpus, spec.ratios.cpu),

@@ -18,12 +18,16 @@ from cairn_agent.drivers.driver import Driver
 from cairn_agent.metrics import MACHINES, UNCLAIMED, timed
 from cairn_agent.settings import AgentSettings
 from cairn_crds import ComputeNode, ComputeNodeStatus, Condition, ConditionStatus, Guest
+from cairn_crds.conditions import find_condition
 from cairn_crds.guest import node_namespace
-from cairn_runtime.kubernetes import Kubernetes, KubernetesError
+from cairn_runtime.kubernetes import Conflict, Kubernetes, KubernetesError
 from cairn_runtime.store import Store
 from cairn_runtime.workqueue import WorkQueue
 
 log = structlog.get_logger()
+CONDITION_ATTEMPTS = 3
+UP = Condition(type="Up", status=ConditionStatus.TRUE, reason="AgentReports", message="The agent reports.")
+NOT_THE_AGENTS = ("conditions", "drain", "observedGeneration")
 
 
 class Heartbeat:
@@ -68,8 +72,31 @@ class Heartbeat:
         inventory = await self._driver.inventory(node)
         now = datetime.now(UTC)
         since = self._up_since.setdefault(node, now)
-        status = _status(inventory, now, since, self._unclaimed.get(node, []))
-        await self._kubernetes.patch(ComputeNode, node, None, {"status": status}, "status")
+        status = _status(inventory, now, self._unclaimed.get(node, []))
+        body = await self._kubernetes.patch(ComputeNode, node, None, {"status": status}, "status")
+        await self._show_up(node, body, since)
+
+    async def _show_up(self, node: str, body: dict[str, Any], since: datetime) -> None:
+        """The condition Up says so. Others write conditions as well, and a patch replaces the whole list: so
+        it is written only where it does not say so already, and only over the version that was read."""
+        for _ in range(CONDITION_ATTEMPTS):
+            shown: ComputeNode = ComputeNode.from_api(body)
+            before = find_condition(shown.status.conditions, "Up")
+            if before is not None and before.says_the_same(UP):
+                return
+            moment = since if before is None else datetime.now(UTC)
+            others = [item for item in shown.status.conditions if item.type != "Up"]
+            up = UP.model_copy(update={"last_transition_time": moment})
+            patch = {
+                "metadata": {"resourceVersion": shown.metadata.resource_version},
+                "status": {"conditions": [item.to_api() for item in (up, *others)]},
+            }
+            try:
+                await self._kubernetes.patch(ComputeNode, node, None, patch, "status")
+            except Conflict:
+                body = await self._kubernetes.get(ComputeNode, node)
+            else:
+                return
 
     async def sweep(self, node: str) -> None:
         """Compare the hypervisor's machines with the Guests."""
@@ -124,14 +151,8 @@ class Heartbeat:
                     log.warning("tidy.failed", node=node, error=str(error))
 
 
-def _status(inventory: Inventory, now: datetime, since: datetime, unclaimed: list[str]) -> dict[str, Any]:
-    condition = Condition(
-        type="Up",
-        status=ConditionStatus.TRUE,
-        reason="AgentReports",
-        message="The agent reports.",
-        last_transition_time=since,
-    )
+def _status(inventory: Inventory, now: datetime, unclaimed: list[str]) -> dict[str, Any]:
+    """What only the agent writes. Everything else in the status is the conductor's."""
     status = ComputeNodeStatus(
         hypervisor_type=inventory.hypervisor_type,
         hypervisor_version=inventory.hypervisor_version,
@@ -148,6 +169,5 @@ def _status(inventory: Inventory, now: datetime, since: datetime, unclaimed: lis
         metrics=dict(inventory.metrics),
         heartbeat_time=now,
         unclaimed_machines=unclaimed,
-        conditions=[condition],
     )
-    return status.to_api()
+    return {name: value for name, value in status.to_api().items() if name not in NOT_THE_AGENTS}

@@ -16,7 +16,7 @@ from cairn_gateway.nova import services_known
 from cairn_gateway.nova.hypervisors_view import numbers
 from cairn_gateway.nova.microversions import HOSTS_REMOVED, before
 from cairn_gateway.nova.queries import given
-from cairn_gateway.nova.services import change_node
+from cairn_gateway.nova.services import DISABLE, ENABLE, change_node
 
 RULE = "os_compute_api:os-hosts:"
 Word = Literal["enable", "disable", "Enable", "Disable", "ENABLE", "DISABLE"]
@@ -80,7 +80,7 @@ async def update(call: Call) -> Answer:
     if body.maintenance_mode is not None:
         raise NotImplementedYet("Cairn's hypervisors have no maintenance mode. Nothing was changed.")
     enable = str(body.status).lower() == "enable"
-    await change_node(call.services, node.name, {"disabled": not enable, "disabledReason": None})
+    await change_node(call.services, node.name, ENABLE if enable else DISABLE)
     return Answer({"host": node.name, "status": "enabled" if enable else "disabled"})
 
 

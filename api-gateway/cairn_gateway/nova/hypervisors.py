@@ -151,7 +151,7 @@ async def servers(call: Call) -> Answer:
 async def statistics(call: Call) -> Answer:
     """Add up all hypervisors that are not disabled (until 2.87)."""
     everything = await nodes.list_compute_nodes(call.services.db)
-    enabled = [node for node in everything if not node.spec.disabled]
+    enabled = [node for node in everything if not node.disabled]
     workloads = await hosts.tasks_per_host(call.services.db)
     workload = sum(workloads.get(node.name, 0) for node in enabled)
     total = views.usage(_sum(views.numbers(node) for node in enabled), workload)

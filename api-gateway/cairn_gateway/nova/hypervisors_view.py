@@ -63,7 +63,7 @@ def brief(version: Microversion, node: ComputeNodeRecord) -> dict[str, Any]:
         "id": node.id if version >= HYPERVISOR_UUIDS else node.number,
         "hypervisor_hostname": node.hypervisor_hostname,
         "state": "up" if node.alive else "down",
-        "status": "disabled" if node.spec.disabled else "enabled",
+        "status": "disabled" if node.disabled else "enabled",
     }
 
 
@@ -77,7 +77,7 @@ def detailed(version: Microversion, node: ComputeNodeRecord, workload: int, now:
         "service": {
             "id": node.id if version >= HYPERVISOR_UUIDS else node.number,
             "host": node.name,
-            "disabled_reason": node.spec.disabled_reason,
+            "disabled_reason": node.disabled_reason,
         },
     }
     if version < HYPERVISOR_USAGE_REMOVED:

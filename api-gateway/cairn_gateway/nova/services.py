@@ -5,7 +5,7 @@ Enabling, disabling and forcing down change ComputeNode.spec, which kubectl user
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import StringConstraints
 
@@ -34,6 +34,12 @@ from cairn_runtime import kubernetes
 RULE = "os_compute_api:os-services:"
 Reason = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255)]
 Binary = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=255)]
+
+
+ENABLE: Final = {"disabled": False, "disabledReason": None, "drain": False}
+"""What an enabled host says: it takes instances again, so it is not drained any more either."""
+
+DISABLE: Final = {"disabled": True, "disabledReason": None}
 
 
 class ActionBody(RequestModel):
@@ -83,9 +89,9 @@ async def act(call: Call) -> Answer:
 def _action(call: Call, action: str, body: ActionBody) -> tuple[dict[str, Any], dict[str, Any]]:
     """What changes in the spec, and what the answer tells of it."""
     if action == "enable":
-        return {"disabled": False, "disabledReason": None}, {"status": "enabled"}
+        return ENABLE, {"status": "enabled"}
     if action == "disable":
-        return {"disabled": True, "disabledReason": None}, {"status": "disabled"}
+        return DISABLE, {"status": "disabled"}
     if action == "disable-log-reason":
         if body.disabled_reason is None:
             raise BadRequest("Missing disabled reason field")
@@ -109,7 +115,7 @@ async def update(call: Call) -> Answer:
     if body.status == "enabled":
         if body.disabled_reason:
             raise BadRequest("Specifying 'disabled_reason' with status 'enabled' is invalid.")
-        patch |= {"disabled": False, "disabledReason": None}
+        patch |= ENABLE
     elif body.status == "disabled":
         patch |= {"disabled": True, "disabledReason": body.disabled_reason}
     if body.forced_down is not None:

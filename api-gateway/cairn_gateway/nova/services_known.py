@@ -71,8 +71,8 @@ def compute_service(node: ComputeNodeRecord, zones: dict[str, str]) -> KnownServ
         zone=zones.get(node.name, DEFAULT_ZONE),
         up=node.alive,
         updated_at=node.updated_at,
-        disabled=node.spec.disabled,
-        disabled_reason=node.spec.disabled_reason,
+        disabled=node.disabled,
+        disabled_reason=node.disabled_reason,
         forced_down=node.spec.forced_down,
     )
 

@@ -9,9 +9,10 @@ from typing import Any
 import structlog
 
 from cairn_crds import ComputeNode, Guest, HostAggregate, Instance
-from cairn_database import Database, DatabaseUnavailable
+from cairn_database import Database, DatabaseUnavailable, InstanceRecord
 from cairn_database.images.signing import load_keys
 from cairn_operator.catalog import Catalog
+from cairn_operator.conductor.drain.controller import DrainController
 from cairn_operator.conductor.migrations.controller import MigrationController
 from cairn_operator.conductor.reconciler import Reconciler
 from cairn_operator.conductor.scope import Environment, Pacing
@@ -83,7 +84,8 @@ class Conductor:
             _mirrors(self._catalog, self._nodes, self._aggregates),
         )
         self._migrations = MigrationController(self._env, self._reconciler, self._membership)
-        self._env.after_run = self._migrations.note
+        self._drains = DrainController(self._env, self._reconciler, self._membership)
+        self._env.after_run = self._note_run
         self._sweep = Sweep(
             self._env, self._reconciler, self._membership, self._mirrors, [self._migrations.sweep]
         )
@@ -122,6 +124,7 @@ class Conductor:
         await self._watches.start(stop)
         self._take_share()
         await self._migrations.start()
+        await self._drains.start()
         await self._sweep.start()
         self._started = True
         log.info("conductor.started", instances=len(self._env.instances), guests=len(self._env.guests))
@@ -131,6 +134,7 @@ class Conductor:
         self._started = False
         if self._kubernetes.is_open:
             await self._sweep.stop()
+            await self._drains.stop()
             await self._migrations.stop()
             await self._watches.stop()
             await self._reconciler.queue.stop()
@@ -160,10 +164,15 @@ class Conductor:
             if body is None:
                 del self._guest_owners[key]
 
+    def _note_run(self, key: Key, record: InstanceRecord | None) -> None:
+        self._migrations.note(key, record)
+        self._drains.note(key, record)
+
     def _take_share(self) -> None:
         self._reconciler.wake_all()
         self._mirrors.wake_all()
         self._migrations.wake_all()
+        self._drains.wake_all()
 
     async def _open_database(self) -> None:
         await self._db.open()

@@ -73,7 +73,7 @@ class HostTable:
 
         self.valid: BoolArray = np.zeros(0, np.bool_)
         self.disabled: BoolArray = np.zeros(0, np.bool_)
-        """By its ComputeNode."""
+        """By its ComputeNode, or because it is being drained."""
         self.forced_down: BoolArray = np.zeros(0, np.bool_)
         self.withdrawn: BoolArray = np.zeros(0, np.bool_)
         """Disabled, forced down or removed as SQL has it, which is what a claim goes by."""
@@ -187,7 +187,7 @@ class HostTable:
         self._nodes.add(node.metadata.name)
         status, spec = node.status, node.spec
         self._heartbeat(row, node, now, wall_clock)
-        self._set_flag(self.disabled, row, spec.disabled)
+        self._set_flag(self.disabled, row, spec.disabled or spec.drain)
         self._set_flag(self.forced_down, row, spec.forced_down)
         total = (status.vcpus, status.memory_mib, status.disk_gib)
         reserved = (spec.reserved.vcpus, spec.reserved.memory_mib, spec.reserved.disk_gib)

@@ -59,6 +59,6 @@ def status_of(node: ComputeNodeRecord) -> str:
     """Source: Nova's get_instance_host_status."""
     if node.spec.forced_down:
         return "DOWN"
-    if node.spec.disabled:
+    if node.disabled:
         return "MAINTENANCE"
     return "UP" if node.up else "UNKNOWN"
