@@ -32,7 +32,6 @@ from cairn_runtime.store import Key, Store
 log = structlog.get_logger()
 LOOK_SECONDS = 0.2
 """How often a running operation looks whether it is still wanted."""
-OFF = (PowerState.SHUTDOWN, PowerState.CRASHED)
 Result = dict[str, str]
 
 
@@ -141,7 +140,7 @@ class Operations:
 
     async def _shut_down(self, wanted: GuestOperation, operation: MachineOperation) -> None:
         machine = await self._driver.get(operation.node, operation.instance_id)
-        if machine is None or machine.power_state in OFF:
+        if machine is None or machine.power_state is PowerState.SHUTDOWN:
             return
         seconds = self._graceful_seconds if wanted.graceful_seconds is None else wanted.graceful_seconds
         await self._driver.power_off(operation.node, operation.instance_id, seconds)

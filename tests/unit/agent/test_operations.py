@@ -109,6 +109,15 @@ async def test_a_resize_shuts_down_first_and_can_be_taken_back(bench: Bench) -> 
     assert bench.api.status["powerState"] == "Running"
 
 
+async def test_a_crashed_machine_is_off_enough(bench: Bench) -> None:
+    await running(bench, memoryMiB=64)
+    bench.driver.crash(ID)
+    bench.api.apply(memoryMiB=128, powerState="Stopped", operation=operation("Resize"))
+    await bench.look()
+    assert inside(bench).shape["memory_mib"] == 128
+    assert said(bench)["phase"] == "Done"
+
+
 async def test_released_disks_belong_to_a_machine_that_stays_off(bench: Bench) -> None:
     await running(bench)
     bench.api.apply(powerState="Stopped", operation=operation("ReleaseDisks"))

@@ -41,6 +41,11 @@ async def set_password(machine: Machine, user: str, password_hash: str) -> None:
                     "install it, and give the image the property hw_qemu_guest_agent=yes"
                 ) from error
             raise OperationFailed(f"the guest agent has not set the password: {message}") from error
+        except (SystemError, UnicodeDecodeError) as error:
+            # libvirt's message has the answer in it, and its binding wants text: the guest can send anything.
+            raise GuestAgentMissing(
+                f"what answers as the guest agent of machine {machine.instance_id} makes no sense"
+            ) from error
 
     await machine.with_domain(change)
 
