@@ -69,17 +69,15 @@ def require(connection: Any, node: str, instance_id: str) -> Any:
 
 def is_arriving(domain: Any) -> bool:
     """Whether it is the receiving end of a live migration: not a machine yet, and never to be touched."""
-    try:
-        return bool(domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED and not domain.isPersistent())
-    except libvirt.libvirtError as error:
-        if is_code(error, libvirt.VIR_ERR_NO_DOMAIN):
-            return False  # gone between two calls
-        raise
+    return domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED and not domain.isPersistent()
 
 
 def power_state(domain: Any) -> PowerState:
     """Nova's power state; a domain that is off with saved memory is SUSPENDED."""
-    state, reason = domain.state()
+    return _power_state(domain, *domain.state())
+
+
+def _power_state(domain: Any, state: int, reason: int) -> PowerState:
     power = _BY_REASON.get((state, reason), _STATES.get(state, PowerState.NO_STATE))
     if state == libvirt.VIR_DOMAIN_SHUTOFF and domain.hasManagedSaveImage():
         return PowerState.SUSPENDED
@@ -109,9 +107,10 @@ def _describe(domain: Any, node: str) -> MachineState | None:
     if owner is None or owner.node != node:
         return None
     try:
-        if is_arriving(domain):
+        state, reason = domain.state()
+        if state == libvirt.VIR_DOMAIN_PAUSED and not domain.isPersistent():
             return MachineState(domain.UUIDString(), PowerState.NO_STATE, owner.fencing_epoch, complete=False)
-        power = power_state(domain)
+        power = _power_state(domain, state, reason)
     except libvirt.libvirtError as error:
         if is_code(error, libvirt.VIR_ERR_NO_DOMAIN):
             return None  # undefined between two calls
