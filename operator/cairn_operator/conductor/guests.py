@@ -100,7 +100,7 @@ async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) ->
             scope.env.guests.put(body)
             scope.after(0.1)
             return
-        if record.launched_at is not None:
+        if wanted.spec.launched and not absent:
             metrics.REPAIRS.labels("guest").inc()
             log.warning("guest.restored", host=record.host)
         scope.env.guests.put(body)

@@ -1,0 +1,191 @@
+"""Real guests of a whole Cairn go from one real host to another, and never run on both."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cairn_crds import ComputeNode, Migration
+from cairn_database import VmState, moving
+from cairn_database.asking import Asked
+from cairn_local.control_plane.running import RunningControlPlane
+from contract.disks import disk_content
+from contract.guests import COUNT_PLACE
+from integration.cloud.cairn import Tenant
+from integration.cloud.portal import Portal
+from integration.conftest import control_plane, control_plane_binaries
+from integration.two_hosts.cloud import TwoHosts, counted, two_host_cloud
+from support.two_hosts import Hosts
+
+__all__ = ["control_plane", "control_plane_binaries"]
+pytestmark = pytest.mark.qemu
+numbers = iter(range(1000))
+
+
+@pytest.fixture(scope="module")
+def cloud(
+    hosts: Hosts, control_plane: RunningControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TwoHosts]:
+    """One cloud for this file."""
+    with (
+        Portal() as portal,
+        two_host_cloud(hosts, control_plane, portal, tmp_path_factory.mktemp("two")) as cloud,
+    ):
+        yield cloud
+
+
+@pytest.fixture
+def tenant(cloud: TwoHosts) -> Iterator[Tenant]:
+    """A project of its own, of which nothing is left."""
+    made = Tenant(cloud.cairn, f"tenant-{next(numbers)}")
+    yield made
+    made.clear()
+
+
+def asked() -> Asked:
+    return Asked(request_id=f"req-{uuid.uuid4()}", overrides_lock=True)
+
+
+def boot(cloud: TwoHosts, tenant: Tenant, name: str = "vm", node: str = "h1") -> str:
+    """A guest that counts."""
+    instance_id = tenant.boot(name, host=node)
+    cloud.counting(node, instance_id, 3)
+    return instance_id
+
+
+def migrate(cloud: TwoHosts, tenant: Tenant, kind: str, name: str = "vm", **spec: Any) -> str:
+    """A Migration of it; its name."""
+    body = {
+        "metadata": {"name": f"{name}-{next(numbers)}", "namespace": tenant.namespace},
+        "spec": {"instance": name, "type": kind, **spec},
+    }
+    made: str = cloud.cairn.api.create(Migration, body)["metadata"]["name"]
+    return made
+
+
+def until_phase(cloud: TwoHosts, tenant: Tenant, name: str, phase: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        body = cloud.cairn.api.get(Migration, name, tenant.namespace)
+        status = body.get("status", {}) if body else {}
+        assert status.get("phase") != "Failed" or phase == "Failed", status
+        return body if status.get("phase") == phase else None
+
+    found = cloud.cairn.wait(f"migration {name} {phase}", look, 120)
+    assert found is not None
+    return found
+
+
+def test_a_live_migration_loses_no_tick(cloud: TwoHosts, tenant: Tenant) -> None:
+    instance_id = boot(cloud, tenant)
+    with (cloud.files("h1", instance_id) / "console.log").open("rb") as log:  # stays readable when it goes
+        name = migrate(cloud, tenant, "Live", host="h2")
+        until_phase(cloud, tenant, name, "Completed")
+        cloud.counting("h2", instance_id)
+        before = log.read()
+    after = (cloud.files("h2", instance_id) / "console.log").read_bytes()
+    counts = counted(before + after)
+    assert counts == list(range(counts[0], counts[0] + len(counts))), "one guest, without a gap"
+    assert counted(after)[0] > 1, "it was not booted again"
+    assert cloud.domain_state("h1", instance_id) is None
+    assert not cloud.files("h1", instance_id).exists()
+    body = tenant.get()
+    assert (body["status"]["host"], body["status"]["phase"]) == ("h2", "Active")
+
+
+def test_a_stopped_guest_takes_its_disk_along(cloud: TwoHosts, tenant: Tenant) -> None:
+    instance_id = boot(cloud, tenant)
+    cloud.counting("h1", instance_id, 16)
+    tenant.patch(powerState="Stopped")
+    tenant.phase("Stopped")
+    written = _written(cloud, "h1", instance_id)
+    assert int(written, 16) > 0
+    name = migrate(cloud, tenant, "Cold", host="h2")
+    until_phase(cloud, tenant, name, "Finished")
+    cloud.cairn.api.patch(Migration, name, tenant.namespace, {"spec": {"decision": "Confirm"}})
+    until_phase(cloud, tenant, name, "Completed")
+    tenant.phase("Stopped")
+    assert _written(cloud, "h2", instance_id) == written
+    assert cloud.domain_state("h1", instance_id) is None
+    tenant.patch(powerState="Running")
+    tenant.phase("Active")
+    cloud.counting("h2", instance_id)
+
+
+def _written(cloud: TwoHosts, node: str, instance_id: str) -> bytes:
+    content = disk_content(cloud.files(node, instance_id) / "disk", "qcow2")
+    return bytes(content[COUNT_PLACE : COUNT_PLACE + 8])
+
+
+def test_a_reverted_migration_runs_where_it_was(cloud: TwoHosts, tenant: Tenant) -> None:
+    instance_id = boot(cloud, tenant)
+    name = migrate(cloud, tenant, "Cold", host="h2")
+    until_phase(cloud, tenant, name, "Finished")
+    assert (cloud.domain_state("h1", instance_id), cloud.domain_state("h2", instance_id)) == (
+        "shut off",
+        "running",
+    )
+    cloud.cairn.api.patch(Migration, name, tenant.namespace, {"spec": {"decision": "Revert"}})
+    until_phase(cloud, tenant, name, "Reverted")
+    assert cloud.domain_state("h2", instance_id) is None
+    cloud.counting("h1", instance_id)
+
+
+@pytest.mark.parametrize("lost", ["off", "cut off"])
+def test_an_evacuated_guest_runs_once_when_its_old_host_is_back(
+    cloud: TwoHosts, tenant: Tenant, lost: str
+) -> None:
+    """`off`: its machines are gone. `cut off`: they run on, and an administrator was wrong about that."""
+    cairn = cloud.cairn
+    instance_id = boot(cloud, tenant)
+    cairn.kill("agent-h1")
+    if lost == "off":
+        cloud.room("h1").kill_qemu(instance_id)
+    try:
+        cairn.api.patch(ComputeNode, "h1", None, {"spec": {"forcedDown": True}})
+
+        def evacuated() -> bool:
+            with contextlib.suppress(moving.HostStillInUse):
+                cairn.sql(moving.evacuate(cairn.db, instance_id, asked(), host="h2"))
+                return True
+            return False
+
+        cairn.wait("the database to know", evacuated)
+        cloud.counting("h2", instance_id)
+        row = cairn.row(instance_id)
+        assert (row.host, row.vm_state) == ("h2", VmState.ACTIVE)
+    finally:
+        cairn.api.patch(ComputeNode, "h1", None, {"spec": {"forcedDown": False}})
+        cairn.start("agent-h1")
+    cairn.wait("h1 to remove it", lambda: cloud.domain_state("h1", instance_id) is None)
+    cairn.wait("its files to go", lambda: not cloud.files("h1", instance_id).exists())
+    assert cloud.domain_state("h2", instance_id) == "running"
+    counts = cloud.counting("h2", instance_id)
+    assert counts == list(range(counts[0], counts[0] + len(counts)))
+
+
+def test_a_drained_host_is_empty_and_its_guests_noticed_nothing(cloud: TwoHosts, tenant: Tenant) -> None:
+    cairn = cloud.cairn
+    running = [boot(cloud, tenant, f"run-{number}") for number in range(2)]
+    stopped = boot(cloud, tenant, "off")
+    tenant.patch("off", powerState="Stopped")
+    tenant.phase("Stopped", "off")
+    try:
+        cairn.api.patch(ComputeNode, "h1", None, {"spec": {"drain": True}})
+
+        def drained() -> bool:
+            return bool(cairn.node("h1")["status"].get("drain", {}).get("done"))
+
+        cairn.wait("h1 to be drained", drained, 180)
+        for instance_id in running:
+            assert counted((cloud.files("h2", instance_id) / "console.log").read_bytes())[0] > 1
+            assert cloud.domain_state("h2", instance_id) == "running"
+        assert cloud.domain_state("h2", stopped) == "shut off"
+        for instance_id in (*running, stopped):
+            assert cloud.domain_state("h1", instance_id) is None
+        assert cairn.findings() == []
+    finally:
+        cairn.api.patch(ComputeNode, "h1", None, {"spec": {"drain": False}})
