@@ -130,7 +130,11 @@ class Stack:
 
     def conductor(self, name: str = "conductor", **settings: object) -> ProcessSpec:
         """One conductor replica; `settings` as in `conductor__patience_seconds=2`."""
-        own = {"conductor__identity": name, **settings}
+        own = {
+            "conductor__identity": name,
+            "conductor__image_store_url": self.gateway_url,
+            **settings,
+        }
         return self._process(
             name, "conductor", CONDUCTOR_PRIORITY, own, account=(SYSTEM_NAMESPACE, "cairn-conductor")
         )

@@ -12,13 +12,13 @@ INSTANCE, TYPE, IMAGE_TYPE = "instance_uuid", "backup_type", "image_type"
 """Properties that a backup has."""
 
 
-async def rotate(db: Database, instance_id: str, backup_type: str, keep: int) -> list[str]:
-    """Remove the older ones beyond `keep`; their ids. Protected ones stay, and count."""
+async def outdated(db: Database, instance_id: str, backup_type: str, keep: int) -> list[str]:
+    """The ids of those beyond the newest `keep` that may go, newest first. Protected ones stay, and count."""
     query = sa.select(images.c.id).where(
         images.c.removed_at.is_(None), images.c.properties.contains(instance_id)
     )
 
-    def transaction(conn: sa.Connection) -> list[str]:
+    def look(conn: sa.Connection) -> list[str]:
         found = [rows.find(conn, images.c.id == image_id) for image_id in list(conn.scalars(query))]
         backups = [
             record
@@ -29,9 +29,6 @@ async def rotate(db: Database, instance_id: str, backup_type: str, keep: int) ->
             and record.properties.get(IMAGE_TYPE) == "backup"
         ]
         backups.sort(key=lambda record: (record.created_at, record.id), reverse=True)
-        old = [record.id for record in backups[keep:] if not record.protected]
-        for image_id in old:
-            rows.mark_removed(conn, image_id)
-        return old
+        return [record.id for record in backups[keep:] if not record.protected]
 
-    return await db.run(transaction)
+    return await db.read(look)

@@ -60,4 +60,9 @@ async def reserve(
         properties={**inherited, **own, **(properties or {})},
     )
     await create(db, new)
-    return image_id, f"{store_url.rstrip('/')}{PATH}{image_id}"
+    return image_id, address(store_url, image_id)
+
+
+def address(store_url: str, image_id: str) -> str:
+    """Where the data of an image is put, not signed yet."""
+    return f"{store_url.rstrip('/')}{PATH}{image_id}"

@@ -18,6 +18,7 @@ from cairn_operator.conductor.reconciler import Reconciler
 from cairn_operator.conductor.scope import Environment, Pacing
 from cairn_operator.conductor.settings import ConductorProcessSettings
 from cairn_operator.conductor.shards import Membership
+from cairn_operator.conductor.snapshots import SnapshotController
 from cairn_operator.conductor.sweep import Sweep
 from cairn_operator.mirrors import compute_node, image, plain, project, security_group
 from cairn_operator.mirrors.controller import Mirror, MirrorContext, MirrorController
@@ -85,9 +86,14 @@ class Conductor:
         )
         self._migrations = MigrationController(self._env, self._reconciler, self._membership)
         self._drains = DrainController(self._env, self._reconciler, self._membership)
+        self._snapshots = SnapshotController(self._env, self._reconciler, self._membership)
         self._env.after_run = self._note_run
         self._sweep = Sweep(
-            self._env, self._reconciler, self._membership, self._mirrors, [self._migrations.sweep]
+            self._env,
+            self._reconciler,
+            self._membership,
+            self._mirrors,
+            [self._migrations.sweep, self._snapshots.sweep],
         )
         stores: list[Store[Any]] = [
             *self._catalog.stores,
@@ -96,6 +102,7 @@ class Conductor:
             self._env.guests,
             self._env.instances,
             self._migrations.store,
+            self._snapshots.store,
         ]
         self._watches = Watches(self._kubernetes, stores)
         self._guest_owners: dict[Key, Key] = {}
@@ -125,6 +132,7 @@ class Conductor:
         self._take_share()
         await self._migrations.start()
         await self._drains.start()
+        await self._snapshots.start()
         await self._sweep.start()
         self._started = True
         log.info("conductor.started", instances=len(self._env.instances), guests=len(self._env.guests))
@@ -136,6 +144,7 @@ class Conductor:
             await self._sweep.stop()
             await self._drains.stop()
             await self._migrations.stop()
+            await self._snapshots.stop()
             await self._watches.stop()
             await self._reconciler.queue.stop()
             await self._mirrors.queue.stop()
@@ -167,12 +176,14 @@ class Conductor:
     def _note_run(self, key: Key, record: InstanceRecord | None) -> None:
         self._migrations.note(key, record)
         self._drains.note(key, record)
+        self._snapshots.note(key, record)
 
     def _take_share(self) -> None:
         self._reconciler.wake_all()
         self._mirrors.wake_all()
         self._migrations.wake_all()
         self._drains.wake_all()
+        self._snapshots.wake_all()
 
     async def _open_database(self) -> None:
         await self._db.open()

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 
 import structlog
 
 from cairn_crds.guest_operation import OperationKind, OperationPhase
-from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, moves, moving, steps
+from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, moves, moving, removal, steps
 from cairn_database.asking import Asked
-from cairn_database.images import rotation
-from cairn_database.images import rows as images
 from cairn_database.records import MoveKind
 from cairn_database.steps import Step
-from cairn_operator.conductor import metrics
+from cairn_operator.conductor import images, metrics
 from cairn_operator.conductor.flows import FLOWS, REMOVE, Situation
 from cairn_operator.conductor.guests import keep_guests, remove_guest
 from cairn_operator.conductor.scope import Scope
 from cairn_operator.conductor.story import story_of
+from cairn_runtime.kubernetes import KubernetesError
 
 log = structlog.get_logger()
 MOST_STEPS = 12
@@ -137,17 +137,17 @@ async def _take(scope: Scope, record: InstanceRecord, step: Step) -> None:
 
 async def _tidy_images(scope: Scope, record: InstanceRecord, step: Step) -> None:
     """Images that came to nothing, that the rotation ends, or that a shelved instance was made from."""
-    db, operation = scope.env.db, record.operation
+    db, kubernetes, operation = scope.env.db, scope.env.kubernetes, record.operation
     try:
         if operation is not None and operation.kind is OperationKind.SNAPSHOT:
             if step.error:
-                await images.remove(db, operation.given["imageId"])
+                await images.forget(db, kubernetes, operation.given["imageId"])
             elif backup := operation.given.get("backup"):
-                await rotation.rotate(db, record.id, backup["type"], int(backup["rotation"]))
+                await images.rotate(db, kubernetes, record.id, backup["type"], int(backup["rotation"]))
         shelved = record.details.get("shelvedImage")
         if record.task_state is TaskState.UNSHELVING and not step.error and shelved:
-            await images.remove(db, shelved["id"])
-    except DatabaseError as error:
+            await images.forget(db, kubernetes, shelved["id"])
+    except (DatabaseError, KubernetesError) as error:
         log.warning("images.not_tidied", instance_id=record.id, error=str(error))
 
 
@@ -166,11 +166,14 @@ async def _note_progress(scope: Scope, situation: Situation) -> None:
 
 
 async def act_on_time(scope: Scope) -> bool:
-    """What comes by itself when its time has come: resizes are confirmed, shelved ones offloaded."""
+    """What comes by itself when its time has come: resizes are confirmed, shelved ones offloaded,
+    soft-deleted ones reclaimed."""
     record = scope.record
     if record is None or scope.is_deleting or record.task_state is not None:
         return True
     settings = scope.env.settings
+    if record.vm_state is VmState.SOFT_DELETED:
+        return await _reclaim(scope, record)
     due = {
         "resized": (settings.resize_confirm_seconds, moving.confirm_resize),
         "shelved": (settings.shelved_offload_seconds, moving.shelve_offload),
@@ -184,6 +187,27 @@ async def act_on_time(scope: Scope) -> bool:
         return True
     asked = by_itself(record)
     scope.record = await due[1](scope.env.db, record.id, asked)
+    return True
+
+
+async def _reclaim(scope: Scope, record: InstanceRecord) -> bool:
+    """Delete for good what was soft-deleted long enough ago. False: it is gone, or going."""
+    after = scope.env.settings.reclaim_seconds
+    if after <= 0:
+        return True
+    since = record.details.get("softDeletedAt")
+    deleted_at = datetime.fromisoformat(since) if since else record.updated_at
+    left = after - (scope.now - deleted_at).total_seconds()
+    if left > 0:
+        scope.after(left)
+        return True
+    scope.record = await removal.begin_delete(
+        scope.env.db, record.id, record.version, request_id=f"req-{uuid.uuid4()}"
+    )
+    if scope.instance is not None:
+        message = "The time to restore it is over: it is deleted."
+        scope.env.events.normal(scope.instance, "Reclaimed", message)
+    scope.after(0)
     return True
 
 

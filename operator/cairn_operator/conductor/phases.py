@@ -39,7 +39,7 @@ from cairn_database.addresses import InterfaceWant
 from cairn_database.admission import Refusal
 from cairn_database.networking.errors import PortInUse, PortNotFound, SecurityGroupNotFound
 from cairn_operator.catalog import Catalog
-from cairn_operator.conductor import metrics
+from cairn_operator.conductor import images, metrics
 from cairn_operator.conductor.changes import apply_edits, group_id
 from cairn_operator.conductor.flow_running import act_on_time, run_flow
 from cairn_operator.conductor.guests import keep_guests, remove_guests, take_outcome
@@ -275,6 +275,7 @@ async def remove(scope: Scope) -> bool:
     if not await remove_guests(scope):
         return True  # shows Deleting, and waits for the host
     key = scope.guest_key
+    await images.let_go(scope.env.db, scope.env.kubernetes, record)
     await removal.finish_delete(scope.env.db, record.id)
     metrics.TASKS.labels("delete", "done").inc()
     scope.env.awaiting.pop(record.id, None)

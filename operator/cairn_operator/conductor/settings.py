@@ -38,6 +38,9 @@ class ConductorSettings(Section):
     shelved_offload_seconds: float = Field(0.0, ge=-1)
     """How long a shelved instance stays on its host; 0: not at all, -1: for ever (Nova:
     `shelved_offload_time`)."""
+    reclaim_seconds: float = Field(0.0, ge=0)
+    """What was soft-deleted is gone for good after this long; 0: never by itself. As the gateway's
+    `compute.reclaim_seconds` (Nova: `reclaim_instance_interval`)."""
     image_store_url: str = ""
     """Where hosts reach the gateway, as the gateway's `images.hosts_url`: images of instances that are asked
     for by kubectl go there. Left out: they are refused."""

@@ -19,6 +19,7 @@ from cairn_operator.conductor.migrations.wishes import Wish
 
 REFUSALS: dict[type[DatabaseError], str] = {
     legality.ActionRefused: "ActionRefused",
+    legality.NotCapable: "NotCapable",
     moving.UnknownHost: "UnknownHost",
     moving.HostStillInUse: "HostStillInUse",
     InstanceNotFound: "InstanceNotFound",
