@@ -71,7 +71,7 @@ ACTIONS: Mapping[str, Requirement] = MappingProxyType(
         "lock": Requirement(task_states=None, heeds_lock=False, must_have_launched=False),
         "unlock": Requirement(task_states=None, heeds_lock=False, must_have_launched=False),
         "delete": _ANY,
-        "soft_delete": Requirement(_QUIET.vm_states, task_states=None),
+        "soft_delete": Requirement(task_states=None),
         "force_delete": _ANY,
         "restore": _in(SOFT_DELETED),
         "resize": _in(ACTIVE, STOPPED),

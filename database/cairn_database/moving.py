@@ -338,13 +338,14 @@ async def soft_delete(db: Database, instance_id: str, asked: Asked) -> InstanceR
     """Stop it, and delete it only after a time in which it can be restored. Raises InstanceNotFound,
     ActionRefused, InstanceLocked.
 
-    One that a move has not let go of is refused as well: there are two of its machines, or there is none.
+    So is one that has no machine that could be stopped and started again just like that: which is rescued, in
+    error, shelved, or in a move.
     """
 
     def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         legality.check("soft_delete", record, overrides_lock=asked.overrides_lock, called="delete")
-        if record.move is not None or record.host is None:
-            raise legality.ActionRefused("delete", record.id, "task_state", record.task_state)
+        if record.move is not None or record.host is None or record.vm_state not in _RESTORABLE:
+            raise legality.ActionRefused("delete", record.id, "vm_state", record.vm_state)
         return {
             "task_state": TaskState.SOFT_DELETING,
             "operation": None,
@@ -382,6 +383,7 @@ async def cancel(db: Database, instance_id: str, version: int, message: str) -> 
     return await db.run(transaction)
 
 
+_RESTORABLE = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED)
 _BEGIN = {
     MoveKind.RESIZE: (TaskState.RESIZE_PREP, "pre-migrating"),
     MoveKind.MIGRATION: (TaskState.RESIZE_PREP, "pre-migrating"),

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import pytest
 
+from cairn_agent.drivers.api import Capability
 from cairn_database import TaskState, VmState
-from cairn_database.legality import ACTIONS, ActionRefused, InstanceLocked, check
+from cairn_database.legality import ACTIONS, NEEDS, ActionRefused, InstanceLocked, check
 from unit.conductor.records import record
 
 EVERYWHERE = " ".join(VmState)
@@ -55,6 +56,8 @@ EXPECTED: dict[str, tuple[str, str, bool, bool]] = {
     "backup": (QUIET, IDLE, False, True),
     "set_admin_password": ("active", IDLE, True, True),
     "trigger_crash_dump": ("active paused rescued resized error", IDLE, True, True),
+    "add_fixed_ip": (EVERYWHERE, ANY, True, False),
+    "remove_fixed_ip": (EVERYWHERE, ANY, True, False),
     "attach_interface": ("active paused stopped", IDLE, True, True),
     "detach_interface": ("active paused stopped", IDLE, True, True),
     "attach_volume": (VOLUME, IDLE, True, True),
@@ -106,3 +109,8 @@ def test_a_refusal_may_use_the_apis_own_word() -> None:
     row = record(vm_state=VmState.STOPPED)
     with pytest.raises(ActionRefused, match="Cannot 'os-migrateLive' instance"):
         check("live_migrate", row, called="os-migrateLive")
+
+
+def test_what_a_host_must_be_able_to_do_is_something_that_drivers_say() -> None:
+    assert NEEDS.keys() <= ACTIONS.keys()
+    assert set(NEEDS.values()) <= set(Capability)
