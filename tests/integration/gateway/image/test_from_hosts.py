@@ -1,4 +1,4 @@
-"""Images that compute hosts put into the store: by a signed address, once, and again after an answer was lost."""
+"""Images that compute hosts put into the store: by a signed address, and again after an answer was lost."""
 
 from __future__ import annotations
 
@@ -89,17 +89,20 @@ async def test_what_is_too_large_leaves_nothing(world: World) -> None:
 async def test_while_one_is_coming_another_is_told_to_come_again(world: World) -> None:
     image = await world.queued()
     where = await address(world, image["id"])
-    go_on = asyncio.Event()
+    came, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly() -> AsyncIterator[bytes]:
         yield DATA[:100]
+        came.set()
         await go_on.wait()
         yield DATA[100:]
 
     first = asyncio.create_task(world.nobody.put(where, content=slowly()))
     db = world.gateway.services.db
-    while (record := await rows.get(db, image["id"])) is None or record.status != "saving":
-        await asyncio.sleep(0.01)
+    await came.wait()
+    record = await rows.get(db, image["id"])
+    assert record is not None
+    assert record.status == "saving"
     second = await world.nobody.put(where, content=DATA)
     assert (second.status_code, "retry-after" in second.headers) == (503, True)
     go_on.set()
