@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 from cairn_agent.drivers.api import Step
@@ -9,7 +10,7 @@ from cairn_agent.drivers.api_operations import MachineOperation
 from cairn_agent.drivers.driver import Driver
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState
-from contract.backends import NODE, Backend
+from contract.backends import NODE, PATIENCE, Backend
 
 
 class Cut(Exception):
@@ -59,8 +60,12 @@ async def bring_to(backend: Backend, instance_id: str, state: PowerState) -> Gue
     elif state is PowerState.SUSPENDED:
         await driver.suspend(NODE, instance_id)
     elif state is PowerState.CRASHED:
-        backend.events.clear()
         backend.crash(instance_id)
-        await backend.events.wait_for(instance_id)
+        # An event may still be one of its start.
+        async with asyncio.timeout(PATIENCE):
+            crashed = False
+            while not crashed:
+                await asyncio.sleep(0.02)
+                crashed = await power(driver, instance_id) is state
     assert await power(driver, instance_id) is state
     return spec

@@ -41,14 +41,6 @@ class Room:
         """kill -9; the room starts it again."""
         self._signal_libvirtd(signal.SIGKILL)
 
-    def stop_libvirtd(self) -> None:
-        """SIGSTOP: the host seems to be gone."""
-        self._signal_libvirtd(signal.SIGSTOP)
-
-    def continue_libvirtd(self) -> None:
-        """SIGCONT."""
-        self._signal_libvirtd(signal.SIGCONT)
-
     def _signal_libvirtd(self, number: signal.Signals) -> None:
         for pid in _children(self.hypervisor.pid):
             if _command(pid).startswith("libvirtd"):
