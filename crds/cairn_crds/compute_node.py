@@ -87,6 +87,9 @@ class ComputeNodeStatus(Model):
     """What MetricsFilter and MetricsWeigher read, e.g. `cpu.percent`."""
     heartbeat_time: datetime | None = None
     """Written at most once in ten seconds."""
+    self_fence_seconds: Count | None = None
+    """After how long a silence no guest runs on the host any more: its agent powers them off, or its watchdog
+    resets the host. Left out: nobody can tell."""
     unclaimed_machines: Annotated[list[Uuid], Field(max_length=10000)] = []
     """Machines of Cairn on the host for which there is no Guest; the conductor decides."""
     drain: DrainStatus | None = None

@@ -250,3 +250,16 @@ def _of_postgresql(state: str) -> Verdict:
 
 def _ping(connection: sa.Connection) -> None:
     connection.execute(sa.select(sa.literal(1)))
+
+
+_CLOCKS = {
+    "sqlite": "SELECT strftime('%s', 'now')",
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
+    "mysql": "SELECT unix_timestamp()",
+    "mariadb": "SELECT unix_timestamp()",
+}
+
+
+def clock(conn: sa.Connection) -> int:
+    """Inside a transaction: the database server's time, in seconds since 1970. All replicas have that one."""
+    return int(float(conn.exec_driver_sql(_CLOCKS[conn.dialect.name]).scalar_one()))

@@ -16,7 +16,7 @@ from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import DesiredPower
 from cairn_database import allocations, capabilities, legality, moves, quotas, steps
 from cairn_database.asking import Asked, act, live_row, with_spec
-from cairn_database.engine import Database
+from cairn_database.engine import Database, clock
 from cairn_database.errors import ConcurrentUpdate, DatabaseError
 from cairn_database.records import (
     InstanceRecord,
@@ -31,17 +31,23 @@ from cairn_database.rows import now
 from cairn_database.tables import compute_nodes
 from cairn_database.volumes.attaching import refuse_to_leave, refuse_volume_backed
 
+FENCING_MARGIN_SECONDS = 60
+"""On top of what a host takes to fence itself: its watchdog comes a quarter of that after its agent, and a
+conductor that did not hear a heartbeat that got through (its watch was broken) hears of it by then."""
+
 
 class HostStillInUse(DatabaseError):
     """An instance cannot be evacuated, because its host may be running it."""
 
-    def __init__(self, host: str, *, up: bool) -> None:
+    def __init__(self, host: str, *, up: bool, wait: int | None = None) -> None:
+        """`wait`: seconds until a host that fences itself has done so for certain."""
         self.host = host
-        why = (
-            "It reports: migrate the instance, or drain the host."
-            if up
-            else "It is silent, but its guests may be running: make sure that it is off, then force it down."
-        )
+        if up:
+            why = "It reports: migrate the instance, or drain the host."
+        elif wait is not None:
+            why = f"It is silent, and will have powered its guests off in {wait} s: try again then."
+        else:
+            why = "It is silent, but its guests may be running: make sure that it is off, then force it down."
         super().__init__(f"Compute service of {host} is still in use. {why}")
 
 
@@ -169,7 +175,8 @@ async def evacuate(
     migration_id: str | None = None,
     resource_uid: str | None = None,
 ) -> InstanceRecord:
-    """To another host, because its own is down for good: only one that an administrator has forced down.
+    """To another host, because its own is down for good: an administrator has forced it down, or it fences
+    itself and has been silent for longer than that takes.
     `spec`: what of the spec changes with it.
 
     Nova API: evacuate. Raises InstanceNotFound, ActionRefused, HostStillInUse, UnknownHost, ConcurrentUpdate.
@@ -182,7 +189,9 @@ async def evacuate(
             raise legality.ActionRefused("evacuate", record.id, "task_state", record.task_state)
         node = _node(conn, record.host)
         if node is not None and not node.forced_down:
-            raise HostStillInUse(record.host, up=bool(node.up))
+            wait = _fencing_wait(conn, node)
+            if wait is None or wait > 0:
+                raise HostStillInUse(record.host, up=bool(node.up), wait=wait)
         _check_destination(conn, record, host)
         _abandon(conn, record)
         move = Move(
@@ -418,10 +427,18 @@ def _abandon(conn: sa.Connection, record: InstanceRecord) -> None:
 
 def _node(conn: sa.Connection, host: str) -> Any:
     columns = compute_nodes.c
-    query = sa.select(columns.up, columns.forced_down).where(
+    query = sa.select(columns.up, columns.forced_down, columns.down_since, columns.self_fence_seconds).where(
         columns.name == host, columns.removed_at.is_(None)
     )
     return conn.execute(query).one_or_none()
+
+
+def _fencing_wait(conn: sa.Connection, node: Any) -> int | None:
+    """Seconds until nothing runs on a silent host that fences itself; None: it does not, or it reports."""
+    if node.up or not node.self_fence_seconds or node.down_since is None:
+        return None
+    over_at = int(node.down_since) + int(node.self_fence_seconds) + FENCING_MARGIN_SECONDS
+    return max(0, over_at - clock(conn))
 
 
 def _check_destination(conn: sa.Connection, record: InstanceRecord, host: str | None) -> None:

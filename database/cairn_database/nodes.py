@@ -17,7 +17,7 @@ from sqlalchemy import bindparam
 from cairn_crds.compute_node import ComputeNodeSpec, ComputeNodeStatus
 from cairn_crds.conditions import ConditionStatus, find_condition
 from cairn_database import hosts, mirroring
-from cairn_database.engine import Database
+from cairn_database.engine import Database, clock
 from cairn_database.tables import allocations, compute_nodes
 
 INVENTORY_FIELDS = {
@@ -100,6 +100,7 @@ async def upsert_compute_node(
         "disabled": spec.disabled or spec.drain,
         "forced_down": spec.forced_down,
         "up": up is not None and up.status is ConditionStatus.TRUE,
+        "self_fence_seconds": status.self_fence_seconds or 0,
         "vcpus_limit": limit(status.vcpus, spec.reserved.vcpus, spec.ratios.cpu),
         "memory_mib_limit": limit(status.memory_mib, spec.reserved.memory_mib, spec.ratios.memory),
         "disk_gib_limit": limit(status.disk_gib, spec.reserved.disk_gib, spec.ratios.disk),
@@ -118,14 +119,24 @@ async def upsert_compute_node(
     )
 
     def transaction(conn: sa.Connection) -> bool:
-        changed = mirroring.upsert(
-            conn, compute_nodes, {"name": name}, values | _identity(conn, name, uid), fresh
-        )
+        more = {**_identity(conn, name, uid), "down_since": _down_since(conn, name, up=bool(values["up"]))}
+        changed = mirroring.upsert(conn, compute_nodes, {"name": name}, values | more, fresh)
         if changed:
             _touch_host(conn, name)
         return changed
 
     return await db.run(transaction)
+
+
+def _down_since(conn: sa.Connection, name: str, *, up: bool) -> int | None:
+    """Since when it is down, by the database's clock: those of replicas differ."""
+    if up:
+        return None
+    columns = compute_nodes.c
+    row = conn.execute(sa.select(columns.up, columns.down_since).where(columns.name == name)).one_or_none()
+    if row is not None and not row.up and row.down_since is not None:
+        return int(row.down_since)
+    return clock(conn)
 
 
 def _identity(conn: sa.Connection, name: str, uid: str | None) -> dict[str, Any]:

@@ -427,6 +427,8 @@ compute_nodes = Table(
     _count("generation"),
     _count("build_failures"),
     _count("changed"),
+    Column("down_since", big_integer()),
+    _count("self_fence_seconds"),
     _required("updated_at", UtcDateTime()),
     Column("removed_at", UtcDateTime()),
     UniqueConstraint("id"),
@@ -435,4 +437,5 @@ compute_nodes = Table(
     **OPTIONS,
 )
 """`id` and `number` are what newer and older clients call it; neither is given twice. Limits are
-(total - reserved) x ratio, worked out when the resource changes (as Nova's placement does)."""
+(total - reserved) x ratio, worked out when the resource changes (as Nova's placement does). `down_since` is
+when `up` became false, in seconds of the database's clock; `self_fence_seconds` 0: it does not."""

@@ -11,8 +11,10 @@ from cairn_agent.drivers.load import load_driver
 from cairn_agent.endpoint.service import Endpoint
 from cairn_agent.heartbeat import Heartbeat
 from cairn_agent.reconciler import GuestReconciler
+from cairn_agent.self_fence import SelfFence
 from cairn_agent.settings import AgentProcessSettings
 from cairn_agent.transfers import HttpTransfers
+from cairn_agent.watchdog import Watchdog
 from cairn_crds import Guest
 from cairn_crds.guest import node_namespace
 from cairn_runtime.health import Health
@@ -51,8 +53,15 @@ class Agent:
         self.driver = load_driver(own.driver, driver_settings)
         self._guests = Store(Guest)
         self._transfers = HttpTransfers()
-        self._reconciler = GuestReconciler(own, self._kubernetes, self.driver, self._guests, self._transfers)
-        self._heartbeat = Heartbeat(own, self._kubernetes, self.driver, self._guests, self._reconciler.queue)
+        watchdog = Watchdog(own.watchdog_device) if own.watchdog_device is not None else None
+        self._fence = SelfFence(own, self.driver, watchdog)
+        self._fence.read_anew = self._read_anew
+        self._reconciler = GuestReconciler(
+            own, self._kubernetes, self.driver, self._guests, self._transfers, is_closed=self._fence.is_closed
+        )
+        self._heartbeat = Heartbeat(
+            own, self._kubernetes, self.driver, self._guests, self._reconciler.queue, fence=self._fence
+        )
         self._watches = Watches(
             self._kubernetes, [self._guests], namespaces=[node_namespace(node) for node in own.nodes]
         )
@@ -79,6 +88,7 @@ class Agent:
             self._reconciler.queue.add(key)
         await self._watches.start(stop)
         await self._endpoint.start()
+        self._fence.start()
         await self._heartbeat.start()
         self._started = True
         log.info("agent.started", nodes=self._nodes, guests=len(self._guests))
@@ -88,12 +98,18 @@ class Agent:
         self._started = False
         if self._kubernetes.is_open:
             await self._heartbeat.stop()
+            await self._fence.stop(withdrawn=await self._heartbeat.withdraw())
             await self._endpoint.stop()
             await self._watches.stop()
             await self._reconciler.queue.stop(grace=30.0)
         await self._transfers.close()
         await self.driver.close()
         await self._kubernetes.close()
+
+    async def _read_anew(self) -> None:
+        """What is wanted of the guests, from etcd itself: they may have been started elsewhere."""
+        await self._watches.resync(fresh=True)
+        self._reconciler.begin_anew()
 
     async def _open_driver(self) -> None:
         await self.driver.open(self._take_event)

@@ -16,6 +16,7 @@ import structlog
 from cairn_agent.drivers.api import DriverError, Inventory
 from cairn_agent.drivers.driver import Driver
 from cairn_agent.metrics import MACHINES, UNCLAIMED, timed
+from cairn_agent.self_fence import SelfFence
 from cairn_agent.settings import AgentSettings
 from cairn_crds import ComputeNode, ComputeNodeStatus, Condition, ConditionStatus, Guest
 from cairn_crds.conditions import find_condition
@@ -40,12 +41,15 @@ class Heartbeat:
         driver: Driver,
         guests: Store[Guest],
         queue: WorkQueue[tuple[str, str]],
+        *,
+        fence: SelfFence,
     ) -> None:
         self._settings = settings
         self._kubernetes = kubernetes
         self._driver = driver
         self._guests = guests
         self._queue = queue
+        self._fence = fence
         self._unclaimed: dict[str, list[str]] = {}
         self._up_since: dict[str, datetime] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,11 +74,27 @@ class Heartbeat:
     async def report(self, node: str) -> None:
         """Write what the node has, and that it is alive."""
         inventory = await self._driver.inventory(node)
+        began = self._fence.clock()
         now = datetime.now(UTC)
         since = self._up_since.setdefault(node, now)
         status = _status(inventory, now, self._unclaimed.get(node, []))
+        status["selfFenceSeconds"] = self._fence.reported
         body = await self._kubernetes.patch(ComputeNode, node, None, {"status": status}, "status")
+        await self._fence.heard(node, began)
         await self._show_up(node, body, since)
+
+    async def withdraw(self) -> bool:
+        """Say that nobody fences the nodes any more; False where that did not get through."""
+        if self._fence.reported is None:
+            return True
+        try:
+            for node in self._settings.nodes:
+                patch = {"status": {"selfFenceSeconds": None}}
+                await self._kubernetes.patch(ComputeNode, node, None, patch, "status")
+        except KubernetesError as error:
+            log.warning("self_fence.not_withdrawn", error=str(error))
+            return False
+        return True
 
     async def _show_up(self, node: str, body: dict[str, Any], since: datetime) -> None:
         """The condition Up says so. Others write conditions as well, and a patch replaces the whole list: so

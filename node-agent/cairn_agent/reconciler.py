@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -47,6 +48,8 @@ from cairn_runtime.workqueue import WorkQueue
 log = structlog.get_logger()
 PLUGS = frozenset({Capability.ATTACH_INTERFACE, Capability.ATTACH_VOLUME})
 """What a driver that changes devices can do, one or the other."""
+CLOSED_LOOK_AGAIN = 2.0
+"""Seconds until the next look while a node is fenced."""
 NODE_PREFIX = "cairn-node-"
 
 
@@ -60,9 +63,13 @@ class GuestReconciler:
         driver: Driver,
         guests: Store[Guest],
         transfers: Transfers,
+        *,
+        is_closed: Callable[[str], bool] = lambda _node: False,
     ) -> None:
+        """`is_closed`: whether nothing may be done on a node now (`self_fence.py`)."""
         self._settings = settings
         self._kubernetes = kubernetes
+        self._is_closed = is_closed
         self._driver = driver
         self._guests = guests
         self._operations = Operations(driver, transfers, guests, settings.graceful_seconds)
@@ -85,6 +92,8 @@ class GuestReconciler:
             self.queue.forget(key)
             self._let_go.pop(key, None)
             return None
+        if self._is_closed(node_of(key)):
+            return CLOSED_LOOK_AGAIN
         ids = {"instance_id": guest.instance_id, "request_id": guest.spec.request_id}
         with log_context(**ids, node=node_of(key)):
             try:
@@ -122,6 +131,12 @@ class GuestReconciler:
                 await self._enforce(guest, node, reboot=reboot)
             case Report():
                 await self._report_machine(guest, machine)
+
+    def begin_anew(self) -> None:
+        """The guests were powered off by this host: what ran is to run again, as after a boot of the host."""
+        self._boot_id = hashlib.sha256(f"{self._boot_id} {time.time_ns()}".encode()).hexdigest()[:16]
+        for key in self._guests:
+            self.queue.add(key)
 
     def _is_late(self, guest: Guest, node: str) -> bool:
         """Whether it orders a machine that this host has been told to let go of since."""

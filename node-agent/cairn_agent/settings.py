@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings
 from cairn_runtime.settings import ProcessSettings, Section
@@ -37,6 +37,13 @@ class AgentSettings(Section):
     """Where the agent remembers what the host has let go of, over restarts; in memory only when left out."""
     patience_seconds: Annotated[float, Field(ge=0)] = 1.0
     """A spawn that takes longer than this reports its steps."""
+    self_fence_seconds: Annotated[float, Field(ge=0, le=86400)] = 0.0
+    """Power all guests off when no heartbeat got through for this long; 0: never. At least three heartbeats.
+    See docs/operations.md before setting it."""
+    watchdog_device: Path | None = None
+    """With `self_fence_seconds`: a watchdog device (`/dev/watchdog`) that resets the host should the agent be
+    unable to. Only with one does the control plane rely on the fencing. A kernel with `nowayout` resets the
+    host also when the agent is stopped for longer."""
     endpoint_host: str = "0.0.0.0"  # noqa: S104 - other hosts ask it; it has TLS and a token
     """The address to listen on for the gateway and other hosts (docs/operations.md: which ports to open)."""
     endpoint_port: Annotated[int, Field(ge=0, le=65535)] = 0
@@ -44,6 +51,15 @@ class AgentSettings(Section):
     endpoint_url_host: str | None = None
     """The name or address that the others are told; left out: `endpoint_host`, or where that means all
     addresses, this host's own on its way to other networks."""
+
+    @model_validator(mode="after")
+    def _fences_late_enough(self) -> AgentSettings:
+        if 0 < self.self_fence_seconds < 3 * self.heartbeat_seconds:
+            raise ValueError(
+                f"agent.self_fence_seconds is {self.self_fence_seconds:g}: it has to be 0, or at least three "
+                f"times agent.heartbeat_seconds ({self.heartbeat_seconds:g})"
+            )
+        return self
 
 
 class AgentProcessSettings(ProcessSettings):

@@ -114,13 +114,16 @@ class Kubernetes:
         """One object. Raises NotFound."""
         return await self.request("GET", kind.kind_info.path(namespace, name))
 
-    async def list_all(self, kind: type[Resource], namespace: str | None = None) -> tuple[list[Body], str]:
-        """All objects and the list's resourceVersion, from the server's watch cache (cheap, a moment old)."""
-        return await self.list_path(kind.kind_info.path(namespace))
+    async def list_all(
+        self, kind: type[Resource], namespace: str | None = None, *, fresh: bool = False
+    ) -> tuple[list[Body], str]:
+        """All objects and the list's resourceVersion, from the server's watch cache (cheap, a moment old);
+        `fresh`: from etcd."""
+        return await self.list_path(kind.kind_info.path(namespace), fresh=fresh)
 
-    async def list_path(self, path: str) -> tuple[list[Body], str]:
+    async def list_path(self, path: str, *, fresh: bool = False) -> tuple[list[Body], str]:
         """As `list_all`, for kinds that are not Cairn's."""
-        answer = await self.request("GET", path, params={"resourceVersion": "0"})
+        answer = await self.request("GET", path, params={} if fresh else {"resourceVersion": "0"})
         return answer.get("items") or [], answer["metadata"]["resourceVersion"]
 
     async def create(self, kind: type[Resource], body: Body) -> Body:

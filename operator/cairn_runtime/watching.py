@@ -123,16 +123,19 @@ class Watches:
         log.error("watches.ended", task=task.get_name(), error=str(task.exception()))
         stop.set()
 
-    async def resync(self) -> None:
-        """List everything and repair the stores."""
+    async def resync(self, *, fresh: bool = False) -> None:
+        """List everything and repair the stores; `fresh`: as it is now, not a moment ago."""
         for store in self._stores:
             if store.kind.kind_info.scope == "Namespaced" and self._namespaces:
-                lists = [await self._kubernetes.list_all(store.kind, name) for name in self._namespaces]
+                lists = [
+                    await self._kubernetes.list_all(store.kind, name, fresh=fresh)
+                    for name in self._namespaces
+                ]
                 # By the oldest list: what came up in its namespace since then is not in it.
                 version = min((version for _items, version in lists), key=int)
                 store.sync((item for items, _version in lists for item in items), version)
             else:
-                store.sync(*await self._kubernetes.list_all(store.kind))
+                store.sync(*await self._kubernetes.list_all(store.kind, fresh=fresh))
 
     async def check(self) -> str | None:
         """For /readyz: whether the stores have been filled and kopf runs."""

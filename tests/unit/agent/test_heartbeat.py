@@ -6,6 +6,7 @@ from typing import Any
 
 from cairn_agent.drivers.fake import FakeDriver
 from cairn_agent.heartbeat import Heartbeat
+from cairn_agent.self_fence import SelfFence
 from cairn_agent.settings import AgentSettings
 from cairn_crds import Guest
 from cairn_runtime.kubernetes import Conflict
@@ -50,7 +51,9 @@ class Server:
 
 def heartbeat(server: Server) -> Heartbeat:
     settings = AgentSettings(driver="fake", nodes=["n"])
-    return Heartbeat(settings, server, FakeDriver(), Store(Guest), None)  # type: ignore[arg-type]
+    driver = FakeDriver()
+    fence = SelfFence(settings, driver)
+    return Heartbeat(settings, server, driver, Store(Guest), None, fence=fence)  # type: ignore[arg-type]
 
 
 async def test_a_new_host_is_up_after_its_first_report() -> None:

@@ -24,7 +24,9 @@ class Api:
         self.lists = lists
         self.meanwhile: dict[str | None, Any] = {}
 
-    async def list_all(self, _kind: Any, namespace: str | None = None) -> tuple[list[dict[str, Any]], str]:
+    async def list_all(
+        self, _kind: Any, namespace: str | None = None, *, fresh: bool = False
+    ) -> tuple[list[dict[str, Any]], str]:
         answer = self.lists[namespace]
         if happens := self.meanwhile.get(namespace):
             happens()
