@@ -180,3 +180,21 @@ async def test_a_crash_dump_is_asked_for_once(bench: Bench) -> None:
     await bench.look()
     assert inside(bench).crash_dumps == 1
     assert bench.api.status["crashDump"] == 1
+
+
+async def test_a_crashed_machine_is_shut_down_before_its_disks_go(bench: Bench) -> None:
+    await running(bench)
+    bench.driver.crash(ID)
+    bench.api.apply(powerState="Stopped", operation=operation("ReleaseDisks"))
+    await bench.look()
+    assert (await machine(bench)).power_state is PowerState.SHUTDOWN
+    assert await bench.driver.export_disks(NODE, ID, OPERATION)
+
+
+async def test_a_machine_that_is_off_does_not_move_while_it_runs(bench: Bench) -> None:
+    await running(bench)
+    bench.driver.stop(ID)
+    where = {"host": "h2", "address": "nowhere"}
+    bench.api.apply(operation=operation("LiveMigrate", destination=where))
+    await bench.look()
+    assert said(bench)["phase"] == "Failed"
