@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 
 HASH_SEED = "0"
 LAST_LINES = 80
@@ -29,6 +30,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1, help="how many, from --seed on")
+    parser.add_argument("--step", type=int, default=1, help="from one seed to the next")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after that")
     parser.add_argument("--operations", type=int, default=2000)
     parser.add_argument("--trace", action="store_true", help="print every step")
     parser.add_argument("--only", default="", help="operations, by name, with commas between")
@@ -37,13 +40,17 @@ def main(arguments: list[str]) -> int:
     from faults.play import play
 
     only = {name.strip() for name in wanted.only.split(",") if name.strip()} or None
-    worst = 0
-    for seed in range(wanted.seed, wanted.seed + wanted.seeds):
-        report = play(seed, wanted.operations, only=only, echo=print if wanted.trace else None)
+    worst, until = 0, time.monotonic() + wanted.seconds
+    for seed in range(wanted.seed, wanted.seed + wanted.seeds * wanted.step, wanted.step):
+        if time.monotonic() > until:
+            break
+        echo = print if wanted.trace else None
+        report = play(seed, wanted.operations, only=only, echo=echo, until=until)
         rate = report.operations / report.seconds
         print(
             f"seed {seed}: {report.operations} operations, {report.faults} faults injected, {rate:.0f}/s, "
-            f"settled within {max(report.settled, default=0):.0f} s, {report.digest}"
+            f"settled within {max(report.settled, default=0):.0f} s, {report.digest}",
+            flush=True,
         )
         if report.broken:
             worst = 1

@@ -64,8 +64,10 @@ def play(
     shape: Shape | None = None,
     echo: Callable[[str], None] | None = None,
     only: set[str] | None = None,
+    until: float = float("inf"),
 ) -> Report:
-    """Play one seed. `echo` takes every line of the trace; `only` these operations."""
+    """Play one seed. `echo` takes every line of the trace; `only` these operations; after `until` (of
+    `time.monotonic`) it ends at the next time of quiet."""
     report = Report(seed)
     started = time.perf_counter()
 
@@ -74,7 +76,7 @@ def play(
         watcher = Watcher(world)
         begun = world.loop.now
         try:
-            await _play(world, watcher, report, operations, only)
+            await _play(world, watcher, report, operations=operations, only=only, until=until)
         except Broken as broken:
             report.broken = str(broken).splitlines()
         report.mishaps = world.faults.counts
@@ -88,14 +90,14 @@ def play(
 
 
 async def _play(
-    world: World, watcher: Watcher, report: Report, operations: int, only: set[str] | None
+    world: World, watcher: Watcher, report: Report, *, operations: int, only: set[str] | None, until: float
 ) -> None:
     rng = random.Random(f"play {report.seed}")
     actors = Play(world, rng)
     everything = {**OPERATIONS, **MOVING}
     table = {name: item for name, item in everything.items() if only is None or name in only}
     names, weights = list(table), [item.weight for item in table.values()]
-    while report.operations < operations:
+    while report.operations < operations and time.monotonic() < until:
         world.set_weather(rng.choice(WEATHERS))
         for _ in range(min(rng.randint(*EPISODE), operations - report.operations)):
             name = rng.choices(names, weights)[0]

@@ -49,7 +49,8 @@ def catalog(project: str, hosts: list[str]) -> Iterator[dict[str, Any]]:
         yield _body("ComputeNode", host)
     quotas = {"instances": 40, "cores": 60, "memoryMiB": -1}
     yield _body("Project", project, quotas=quotas)
-    yield _body("Project", CANARIES)
+    unlimited = {"instances": -1, "cores": -1, "memoryMiB": -1}
+    yield _body("Project", CANARIES, quotas=unlimited)
     yield _body("Flavor", "small", vcpus=1, memoryMiB=512)
     yield _body("Flavor", "large", vcpus=4, memoryMiB=4096)
     yield _body("Image", "demo", url="http://images.test/demo.qcow2", sha256="0" * 64)

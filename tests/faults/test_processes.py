@@ -1,0 +1,190 @@
+"""Processes that are killed, held up, or have their clocks wrong; machines that change behind their backs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cairn_crds import ComputeNode, Guest, Instance
+from cairn_crds.guest import node_namespace
+from faults.scenario import boot, delete, machine_of, phase, scene, until_gone, until_phase
+from faults.world.mishaps import Mishap
+from faults.world.world import Shape, World
+
+
+def test_restarting_everything_touches_no_machine() -> None:
+    async def act(world: World) -> None:
+        names = [f"vm-{number}" for number in range(6)]
+        await boot(world, *names)
+        for _ in range(3):
+            for process in world.alive():
+                world.kill(process)
+            await asyncio.sleep(15.0)
+        assert [machine_of(world, name).boots for name in names] == [1] * 6
+
+    scene(act)
+
+
+def test_schedulers_race_for_the_last_place() -> None:
+    async def act(world: World) -> None:
+        shown = [f"vm-{number}" for number in range(14)]
+        for name in shown:
+            world.new_instance(name, flavor="large")
+        await world.until(lambda: all(phase(world, name) in ("Active", "Error") for name in shown), "an end")
+        # 4 vCPUs each, and each of the hosts' is given out four times: 2 hosts of 5 have room for 10.
+        assert sum(phase(world, name) == "Active" for name in shown) == 10
+
+    scene(act, shape=Shape(hosts=2, schedulers=3, vcpus=5))
+
+
+def test_parallel_members_of_an_anti_affinity_group_are_kept_apart() -> None:
+    async def act(world: World) -> None:
+        metadata = {"name": "apart", "namespace": "red"}
+        body = {"apiVersion": "compute.cairn.dev/v1alpha1", "kind": "ServerGroup", "metadata": metadata}
+        world.create({**body, "spec": {"policy": "anti-affinity"}})
+        await asyncio.sleep(1.0)
+        names = [f"vm-{number}" for number in range(5)]
+        for name in names:
+            world.new_instance(name, schedulerHints={"group": "apart"})
+        await world.until(lambda: all(phase(world, name) in ("Active", "Error") for name in names), "an end")
+        bodies = [world.instance(name) for name in names]
+        hosts = [body["status"]["host"] for body in bodies if body and body["status"].get("host")]
+        assert sorted(hosts) == ["node-0", "node-1", "node-2"], "one each, and the others have no place"
+
+    scene(act, shape=Shape(schedulers=3))
+
+
+@pytest.mark.parametrize(
+    ("gate", "skip"),
+    [
+        ("kubernetes.POST.guests", 0),
+        ("kubernetes.PATCH.instances", 0),
+        ("kubernetes.PATCH.instances/status", 0),
+        *(("sql.commit", skip) for skip in range(3)),
+    ],
+)
+def test_a_conductor_that_was_held_up_brings_nothing_back(gate: str, skip: int) -> None:
+    """It is stopped with the request about to be sent; its share moves, the instance is deleted; it wakes."""
+
+    async def act(world: World) -> None:
+        order = world.faults.order("conductor", gate, Mishap.PAUSE, skip=skip)
+        world.new_instance("one")
+        await world.until(lambda: not order.times, "the pause", 30.0)
+        delete(world, "one")
+        await until_gone(world, "one", seconds=60.0)
+        await asyncio.sleep(40.0)
+
+    for seed in range(1, 5):
+        scene(act, seed=seed)
+
+
+@pytest.mark.parametrize("seconds", [-300.0, 300.0])
+@pytest.mark.parametrize("who", ["conductor-0", "scheduler-", "agent-node-0"])
+def test_a_clock_that_is_five_minutes_off_does_no_harm(who: str, seconds: float) -> None:
+    async def act(world: World) -> None:
+        for process in world.alive(who):
+            process.skew = seconds
+            world.kill(process)
+        await asyncio.sleep(10.0)
+        names = [f"vm-{number}" for number in range(6)]
+        await boot(world, *names)
+        delete(world, *names)
+        await until_gone(world, *names)
+
+    scene(act)
+
+
+def test_an_old_version_is_no_ground_to_write_on() -> None:
+    """Somebody else's controller writes on the Instance all the time."""
+
+    async def act(world: World) -> None:
+        world.new_instance("one")
+        for number in range(200):
+            if world.instance("one"):
+                world.change(Instance, "one", {"metadata": {"annotations": {"else": str(number)}}})
+            await asyncio.sleep(0.01)
+        await until_phase(world, "Active", ["one"])
+
+    scene(act)
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.15, 0.2, 0.3])
+def test_a_delete_during_a_build_ends_it(seconds: float) -> None:
+    async def act(world: World) -> None:
+        world.new_instance("one")
+        await asyncio.sleep(seconds)
+        delete(world, "one")
+        await until_gone(world, "one")
+
+    scene(act)
+
+
+def test_a_delete_waits_for_its_host_and_ends_when_it_is_back() -> None:
+    async def act(world: World) -> None:
+        await boot(world, "one")
+        body = world.instance("one")
+        assert body
+        world.lose_host(body["status"]["host"])
+        delete(world, "one")
+        await asyncio.sleep(60.0)
+        assert phase(world, "one") == "Deleting"
+        world.find_host(body["status"]["host"])
+        await until_gone(world, "one")
+
+    scene(act)
+
+
+def test_a_delete_on_a_host_that_is_down_for_good_ends_at_once() -> None:
+    async def act(world: World) -> None:
+        await boot(world, "one")
+        body = world.instance("one")
+        assert body
+        host = body["status"]["host"]
+        world.lose_host(host)
+        world.change(ComputeNode, host, {"spec": {"forcedDown": True}})
+        delete(world, "one")
+        await until_gone(world, "one")
+        assert machine_is_there(world, host, body["status"]["instanceId"])
+        world.find_host(host)
+        await asyncio.sleep(30.0)
+
+    scene(act)
+
+
+def machine_is_there(world: World, host: str, instance_id: str) -> bool:
+    """Whether the host still has it."""
+    return world.hosts[host].machine(instance_id) is not None
+
+
+@pytest.mark.parametrize("state", ["Active", "Stopped", "Paused"])
+def test_after_a_power_failure_guests_come_back_as_they_were(state: str) -> None:
+    wanted = {"Active": "Running"}.get(state, state)
+
+    async def act(world: World) -> None:
+        world.new_instance("one", powerState=wanted)
+        await until_phase(world, state, ["one"])
+        body = world.instance("one")
+        assert body
+        world.reboot_host(body["status"]["host"])
+        await asyncio.sleep(20.0)
+        shown = {"Stopped": "Shutdown"}.get(wanted, wanted)
+        assert machine_of(world, "one").power_state == shown
+
+    scene(act)
+
+
+def test_a_lost_guest_or_instance_comes_back_and_the_machine_never_notices() -> None:
+    async def act(world: World) -> None:
+        await boot(world, "one")
+        body = world.instance("one")
+        assert body
+        status = body["status"]
+        world.remove(Guest, status["instanceId"], node_namespace(status["host"]))
+        world.change(Instance, "one", {"metadata": {"finalizers": None}})
+        world.remove(Instance, "one")
+        await asyncio.sleep(15.0)
+        assert phase(world, "one") == "Active"
+        assert machine_of(world, "one").boots == 1
+
+    scene(act)
