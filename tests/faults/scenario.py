@@ -63,14 +63,15 @@ def machine_of(world: World, name: str) -> Any:
     return next((machine for machine in found if machine is not None), None)
 
 
-def scene(act: Act, *, seed: int = 1, shape: Shape | None = None) -> Any:
-    """Play `act` in a world of its own, let it settle, and look at all promises; what `act` returned."""
+def scene(act: Act, *, seed: int = 1, shape: Shape | None = None, full: bool = False) -> Any:
+    """Play `act` in a world of its own, let it settle, and look at all promises; what `act` returned. `full`:
+    there is no room for one more instance afterwards."""
 
     async def play(world: World) -> Any:
         watcher = Watcher(world)
         try:
             result = await act(world)
-            await settle(world, watcher)
+            await settle(world, watcher, canary=not full)
         except AssertionError as error:
             lines = "\n".join(list(world.trace.lines)[-60:])
             raise AssertionError(f"{error}\nseed {seed}; the last of the trace:\n{lines}") from error

@@ -35,7 +35,7 @@ def test_schedulers_race_for_the_last_place() -> None:
         # 4 vCPUs each, and each of the hosts' is given out four times: 2 hosts of 5 have room for 10.
         assert sum(phase(world, name) == "Active" for name in shown) == 10
 
-    scene(act, shape=Shape(hosts=2, schedulers=3, vcpus=5))
+    scene(act, shape=Shape(hosts=2, schedulers=3, vcpus=5), full=True)
 
 
 def test_parallel_members_of_an_anti_affinity_group_are_kept_apart() -> None:

@@ -99,8 +99,39 @@ async def find_row(scope: Scope) -> bool:
             scope.instance = None
             scope.after(SUCCESSOR_LOOK_AGAIN)
             return True
-        scope.record = await _bind(scope, record, instance, _seen(instance, record))
+        return await _meet(scope, record, instance)
     return instance is not None or scope.record is not None
+
+
+async def _meet(scope: Scope, record: InstanceRecord, instance: Instance) -> bool:
+    """A live row and a resource of its name that it does not know yet.
+
+    What the watch has told may be old: a predecessor that is long gone, and was being deleted when it was
+    seen, must not take its successor's row along. So the API server is asked.
+    """
+    if instance.metadata.labels.get(INSTANCE_LABEL) != record.id or instance.metadata.deletion_timestamp:
+        found = await _as_it_is(scope, instance)
+        if found is None or found.metadata.uid == record.resource_uid:
+            scope.instance = found
+            return True
+        if found.metadata.deletion_timestamp is not None:
+            scope.after(SUCCESSOR_LOOK_AGAIN)  # held by somebody else, and no business of this row's
+            return False
+        scope.instance = instance = found
+    scope.record = await _bind(scope, record, instance, _seen(instance, record))
+    return True
+
+
+async def _as_it_is(scope: Scope, instance: Instance) -> Instance | None:
+    """The resource of that name, from the API server; None where there is none."""
+    metadata = instance.metadata
+    try:
+        body = await scope.env.kubernetes.get(Instance, metadata.name, metadata.namespace)
+    except NotFound:
+        return None
+    scope.env.instances.put(body)
+    found: Instance = Instance.from_api(body)
+    return found
 
 
 def _seen(instance: Instance, record: InstanceRecord) -> Seen:
