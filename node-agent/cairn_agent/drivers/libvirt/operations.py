@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from cairn_agent.drivers.api import Capability, StepReporter, Unsupported
@@ -31,7 +32,7 @@ from cairn_crds.guest_operation import LiveDestination
 from cairn_crds.image_source import GuestImage
 
 
-class LibvirtOperations:
+class LibvirtOperations(ABC):
     """What is done to machines that there are."""
 
     capabilities: frozenset[Capability]
@@ -39,9 +40,9 @@ class LibvirtOperations:
     def __init__(self) -> None:
         self._departures = Departures()
 
+    @abstractmethod
     def workshop(self) -> Workshop:
         """What machines are changed with. Raises Unreachable before the driver is open."""
-        raise NotImplementedError
 
     def must_have(self, capability: Capability) -> None:
         """Raise Unsupported where this connection lacks it."""
