@@ -219,6 +219,7 @@ class LibvirtDriver(LibvirtOperations):
 
     def _make_directories(self) -> None:
         self._records.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._records.adopt()
         run_directory = self._settings.run_directory
         run_directory.mkdir(mode=0o770, parents=True, exist_ok=True)
         owner = self._opened().hypervisor_owner

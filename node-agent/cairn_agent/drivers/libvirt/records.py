@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from cairn_crds.guest import GuestNetwork, GuestSpec
 from cairn_crds.image_source import GuestImage
 
+_UNNAMED = "machine.json"
 _NEW = ".new"
 _GONE = ".gone"
 ID_LENGTH = 36
@@ -142,6 +143,13 @@ class Records:
         except FileNotFoundError:
             return
         shutil.rmtree(gone)
+
+    def adopt(self) -> None:
+        """Give records that were written before hosts shared directories the name of their node."""
+        for path in self.directory.glob(f"*/{_UNNAMED}"):
+            record = _read(path)
+            if record is not None:
+                path.rename(path.with_name(_name(record.node)))
 
     def instance_ids(self) -> list[str]:
         """The machines that have a directory."""
