@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
 from cairn_crds import ComputeNode, Guest, Instance
+from cairn_crds.base import INSTANCE_LABEL
 from cairn_crds.guest import node_namespace
+from cairn_database import removal
+from faults.operations import Play, create_by_api
 from faults.scenario import boot, delete, machine_of, phase, scene, until_gone, until_phase
 from faults.world.mishaps import Mishap
 from faults.world.world import Shape, World
@@ -186,5 +190,26 @@ def test_a_lost_guest_or_instance_comes_back_and_the_machine_never_notices() -> 
         await asyncio.sleep(15.0)
         assert phase(world, "one") == "Active"
         assert machine_of(world, "one").boots == 1
+
+    scene(act)
+
+
+def test_what_was_made_for_a_row_and_deleted_before_the_row_knew_it_goes_with_it() -> None:
+    """Created and deleted through the Compute API, faster than a conductor looks."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        conductors = world.alive("conductor")
+        for process in conductors:
+            world.pause(process)
+        for _ in range(8):
+            await create_by_api(play)
+        for body in list(world.server.bodies("instances", "red")):
+            instance_id = body["metadata"]["labels"][INSTANCE_LABEL]
+            await removal.begin_delete(world.db, instance_id)
+            world.remove(Instance, body["metadata"]["name"])
+        for process in conductors:
+            world.resume(process)
+        await asyncio.sleep(20.0)
 
     scene(act)

@@ -114,7 +114,8 @@ async def _meet(scope: Scope, record: InstanceRecord, instance: Instance) -> boo
         if found is None or found.metadata.uid == record.resource_uid:
             scope.instance = found
             return True
-        if found.metadata.deletion_timestamp is not None:
+        own = found.metadata.labels.get(INSTANCE_LABEL) == record.id
+        if found.metadata.deletion_timestamp is not None and not own:
             scope.after(SUCCESSOR_LOOK_AGAIN)  # held by somebody else, and no business of this row's
             return False
         scope.instance = instance = found
