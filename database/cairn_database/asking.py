@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import DesiredPower, RebootType
 from cairn_database import capabilities, history, legality
 from cairn_database.aggregates import DEFAULT_ZONE
@@ -111,12 +112,15 @@ async def reset_state(
 ) -> InstanceRecord:
     """An administrator says what it is: `active` or `error`, and nothing is under way.
 
-    Nova API: os-resetState. A delete that has begun goes on. Raises InstanceNotFound, ActionRefused.
+    Nova API: os-resetState. A delete that has begun goes on, and so does a live migration that is copying:
+    where its machine will be is not for anybody to say (abort it instead). What another host keeps for a move
+    is kept until something else is done to the instance. Raises InstanceNotFound, ActionRefused.
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
         record = live_row(conn, instance_id)
-        if record.task_state is TaskState.DELETING:
+        is_copying = record.operation is not None and record.operation.kind is OperationKind.LIVE_MIGRATE
+        if record.task_state is TaskState.DELETING or is_copying:
             raise legality.ActionRefused("reset-state", record.id, "task_state", record.task_state)
         moment = now()
         if record.action_id is not None:
@@ -128,6 +132,8 @@ async def reset_state(
         changes: dict[str, Any] = {
             "vm_state": vm_state,
             "task_state": None,
+            "operation": None,
+            "awaiting_host": False,
             "action_id": None,
             "details": {**details, **held},
         }

@@ -193,7 +193,6 @@ async def evacuate(
             if wait is None or wait > 0:
                 raise HostStillInUse(record.host, up=bool(node.up), wait=wait)
         _check_destination(conn, record, host)
-        _abandon(conn, record)
         move = Move(
             id=migration_id or str(uuid.uuid4()),
             kind=MoveKind.EVACUATION,
@@ -406,6 +405,7 @@ def _begin(
     conn: sa.Connection, record: InstanceRecord, move: Move, asked: Asked, resource_uid: str | None = None
 ) -> dict[str, Any]:
     task_state, status = _BEGIN[move.kind]
+    _abandon(conn, record)
     moves.begin(
         conn,
         record,
@@ -419,10 +419,11 @@ def _begin(
 
 
 def _abandon(conn: sa.Connection, record: InstanceRecord) -> None:
-    """A move under way is over, because the host that the instance is on is lost."""
+    """A move that is still noted is over: the host that the instance is on is lost, or the state was
+    reset."""
     if record.move is not None:
         allocations.release(conn, record.id, allocations.MOVE)
-        moves.update(conn, record.move.id, "error", message="Its host was lost meanwhile.")
+        moves.update(conn, record.move.id, "error", message="Another move has begun instead.")
 
 
 def _node(conn: sa.Connection, host: str) -> Any:

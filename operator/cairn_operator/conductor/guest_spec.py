@@ -151,7 +151,7 @@ def _leaves_host(record: InstanceRecord) -> bool:
     if move is None:
         return False
     if move.kind is MoveKind.EVACUATION:
-        return move.destination is not None and record.host == move.source
+        return task is TaskState.REBUILDING and move.destination is not None and record.host == move.source
     if task is TaskState.UNSHELVING:
         return move.failure is not None
     return task is TaskState.RESIZE_REVERTING and not move.stays and record.host == move.destination

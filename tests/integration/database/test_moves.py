@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from cairn_crds.compute_node import ComputeNodeSpec, ComputeNodeStatus
+from cairn_crds.guest_operation import OperationKind
 from cairn_database import (
     ConcurrentUpdate,
     Database,
@@ -16,6 +17,7 @@ from cairn_database import (
     QuotaExceeded,
     TaskState,
     VmState,
+    asking,
     claims,
     hosts,
     instances,
@@ -31,7 +33,7 @@ from cairn_database.asking import Asked
 from cairn_database.claims import Claimed, Refused
 from cairn_database.legality import ActionRefused, InstanceLocked
 from cairn_database.moving import HostStillInUse, UnknownHost
-from cairn_database.records import MoveKind
+from cairn_database.records import MoveKind, Operation
 from cairn_database.steps import Holding, Step
 from integration.database.support import (
     LARGE,
@@ -311,4 +313,22 @@ async def test_claims_of_moves_and_builds_never_pass_a_hosts_limits(db: Database
     assert sum(isinstance(outcome, Claimed) for outcome in outcomes) == 4
     usage = {host.name: host.vcpus_used for host in await hosts.load_hosts(db)}
     assert usage == {"host-0": 4, "host-1": 4}
+    await assert_consistent(db)
+
+
+async def test_a_reset_keeps_what_another_host_has_and_lets_a_copy_go_on(db: Database) -> None:
+    await make_cloud(db)
+    row = await resized(db)
+    row = await moving.revert_resize(db, row.id, ASKED)
+    row = await asking.reset_state(db, row.id, VmState.ACTIVE, request_id="req-reset")
+    assert (row.task_state, row.vm_state, row.operation) == (None, VmState.ACTIVE, None)
+    assert await held(db) == {("own", "host-1"): (4, 4096), ("move", "host-0"): (1, 512)}
+    await assert_consistent(db)
+    row = await moving.live_migrate(db, row.id, ASKED, host="host-0")
+    assert await held(db) == {("own", "host-1"): (4, 4096)}
+    row = await place(db, row, "host-0", LARGE)
+    sends = Operation("op", OperationKind.LIVE_MIGRATE, "host-1")
+    row = await step(db, row, task_state=T.MIGRATING, operation=sends)
+    with pytest.raises(ActionRefused):
+        await asking.reset_state(db, row.id, VmState.ACTIVE, request_id="req-reset")
     await assert_consistent(db)

@@ -57,7 +57,7 @@ def _sent(s: Situation) -> Next:
         aborted = status.reason == "Aborted"
         return stay(s, status.message or "The migration failed.", "cancelled" if aborted else "failed")
     has_arrived = s.other is not None and s.other.status.phase is GuestPhase.READY
-    if status is not None or (has_arrived and s.is_cut_off):
+    if status is not None or (has_arrived and (s.is_cut_off or s.overdue)):
         return Step(
             task_state=T.MIGRATING,
             host=s.move.destination,
