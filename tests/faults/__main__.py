@@ -34,12 +34,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after that")
     parser.add_argument("--operations", type=int, default=2000)
     parser.add_argument("--trace", action="store_true", help="print every step")
+    parser.add_argument("--still", action="store_true", help="no moves: only what ends on the same host")
     parser.add_argument("--only", default="", help="operations, by name, with commas between")
     wanted = parser.parse_args(arguments)
 
+    from faults.operations import OPERATIONS
     from faults.play import play
 
     only = {name.strip() for name in wanted.only.split(",") if name.strip()} or None
+    if wanted.still:
+        only = set(OPERATIONS)
     worst, until = 0, time.monotonic() + wanted.seconds
     for seed in range(wanted.seed, wanted.seed + wanted.seeds * wanted.step, wanted.step):
         if time.monotonic() > until:

@@ -93,8 +93,10 @@ async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) ->
     )
     namespace, name = wanted.metadata.namespace, wanted.metadata.name
     if guest is None or guest.metadata.deletion_timestamp is not None:
+        if scope.record is None or record.host == scope.record.host:
+            wanted = as_recorded(wanted, record)  # what another host keeps for it stays off, whatever it does
         try:
-            body = await scope.env.kubernetes.create(Guest, as_recorded(wanted, record).manifest())
+            body = await scope.env.kubernetes.create(Guest, wanted.manifest())
         except AlreadyExists:
             body = await scope.env.kubernetes.get(Guest, name, namespace)
             scope.env.guests.put(body)
