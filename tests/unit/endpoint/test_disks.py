@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import random
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from cairn_runtime.disk_fetch import part_of
 from cairn_runtime.peer_tokens import disks_token
 from unit.endpoint.conftest import OPERATION, House
 
-CONTENT = os.urandom(3 * 1024 * 1024 + 17)
+CONTENT = random.Random(1).randbytes(3 * 1024 * 1024 + 17)  # the same in every process of a test run
 
 
 @pytest.fixture(autouse=True)
