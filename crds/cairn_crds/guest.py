@@ -69,6 +69,8 @@ class GuestVolume(Model):
     backend: VolumeBackend = VolumeBackend.LOCAL
     size_gib: SizeGiB
     """The host makes it as large, of a running machine too."""
+    device: Text | None = None
+    """`/dev/vdc`: the name that libvirt is told. Guests may call it otherwise."""
     bus: Text | None = None
     """virtio, scsi, sata …; as the machine's own disks are when left out."""
     boot_index: Count | None = None
@@ -126,6 +128,11 @@ class GuestSpec(Model):
     request_id: Text | None = None
     """The request that the spec comes from, for the agent's log."""
     extra_specs: Annotated[dict[str, Text], Field(max_length=128)] = {}
+
+    @property
+    def boots_from_volume(self) -> bool:
+        """Whether it has no root disk of its own."""
+        return any(volume.boot_index == 0 for volume in self.volumes)
 
 
 class GuestPhase(enum.StrEnum):

@@ -14,8 +14,9 @@ from cairn_agent.reconciler import GuestReconciler
 from cairn_agent.self_fence import SelfFence
 from cairn_agent.settings import AgentProcessSettings
 from cairn_agent.transfers import HttpTransfers
+from cairn_agent.volumes import VolumeReconciler
 from cairn_agent.watchdog import Watchdog
-from cairn_crds import Guest
+from cairn_crds import Guest, HostVolume
 from cairn_crds.guest import node_namespace
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import Kubernetes, KubernetesError
@@ -50,9 +51,11 @@ class Agent:
         self._nodes = own.nodes
         self._kubernetes = Kubernetes(settings.kubernetes)
         driver_settings = settings.fake if own.driver == "fake" else settings.libvirt
-        self.driver = load_driver(own.driver, driver_settings)
+        self.driver = load_driver(own.driver, driver_settings, settings.volumes)
         self._guests = Store(Guest)
         self._transfers = HttpTransfers()
+        self._host_volumes = Store(HostVolume)
+        self._volumes = VolumeReconciler(self._kubernetes, self.driver, self._host_volumes)
         watchdog = Watchdog(own.watchdog_device) if own.watchdog_device is not None else None
         self._fence = SelfFence(own, self.driver, watchdog)
         self._fence.read_anew = self._read_anew
@@ -63,7 +66,9 @@ class Agent:
             own, self._kubernetes, self.driver, self._guests, self._reconciler.queue, fence=self._fence
         )
         self._watches = Watches(
-            self._kubernetes, [self._guests], namespaces=[node_namespace(node) for node in own.nodes]
+            self._kubernetes,
+            [self._guests, self._host_volumes],
+            namespaces=[node_namespace(node) for node in own.nodes],
         )
         self._endpoint = Endpoint(own, self._kubernetes, self.driver)
         self._started = False
@@ -82,6 +87,10 @@ class Agent:
         await wait_for("hypervisor", self._open_driver, (DriverError,), stop)
         if stop.is_set():
             return
+        await self._volumes.queue.start()
+        self._host_volumes.on_change(self._volumes.queue.add)
+        for key in self._host_volumes:
+            self._volumes.queue.add(key)
         await self._reconciler.queue.start()
         self._guests.on_change(self._reconciler.queue.add)
         for key in self._guests:  # what has been listed before anybody listened
@@ -101,6 +110,7 @@ class Agent:
             await self._fence.stop(withdrawn=await self._heartbeat.withdraw())
             await self._endpoint.stop()
             await self._watches.stop()
+            await self._volumes.queue.stop(grace=30.0)
             await self._reconciler.queue.stop(grace=30.0)
         await self._transfers.close()
         await self.driver.close()

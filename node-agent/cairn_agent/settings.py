@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings
+from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings, VolumeSettings
 from cairn_runtime.settings import ProcessSettings, Section
 
 
@@ -68,3 +68,4 @@ class AgentProcessSettings(ProcessSettings):
     agent: AgentSettings = AgentSettings()
     libvirt: LibvirtSettings = LibvirtSettings()
     fake: FakeSettings = FakeSettings()
+    volumes: VolumeSettings = VolumeSettings()

@@ -27,7 +27,7 @@ from cairn_agent.drivers.fake_store import StoredMachine
 from cairn_agent.drivers.fake_wire import SocketWire
 from cairn_agent.drivers.libvirt.driver import LibvirtDriver
 from cairn_agent.drivers.libvirt.storage import MachineFiles
-from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings
+from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings, VolumeSettings
 from cairn_crds.guest import GuestConfig, GuestNetwork, GuestSpec, InstanceReference
 from cairn_crds.image_source import GuestImage
 from contract.disks import SCRIBBLES, SECTOR, disk_content, run, text_of
@@ -186,6 +186,14 @@ class Backend(ABC):
         """Of the machine's interfaces, at its next start or now."""
 
     @abstractmethod
+    def volumes(self, instance_id: str, *, live: bool = False) -> dict[str, bool]:
+        """The ids of the machine's volumes, at its next start or now, and whether it only reads them."""
+
+    @abstractmethod
+    def volume_gib(self, instance_id: str, volume_id: str) -> int:
+        """How large the machine sees a volume."""
+
+    @abstractmethod
     def addresses(self, instance_id: str) -> list[str]:
         """That a running machine may send from."""
 
@@ -211,7 +219,8 @@ class FakeBackend(Backend):
         self._directory = directory / "machines"
 
     def _new_driver(self) -> FakeDriver:
-        return FakeDriver(FakeSettings(directory=self._directory))
+        volumes = VolumeSettings(shared_directory=self._directory / "shared")
+        return FakeDriver(FakeSettings(directory=self._directory), volumes=volumes)
 
     def break_images(self, error: DriverError | None) -> None:
         for call in ("spawn.image", "rebuild.image"):
@@ -251,6 +260,13 @@ class FakeBackend(Backend):
     def macs(self, instance_id: str, *, live: bool = False) -> list[str]:
         return list(self._stored(instance_id).shape["macs"])
 
+    def volumes(self, instance_id: str, *, live: bool = False) -> dict[str, bool]:
+        return {one["id"]: one["readOnly"] for one in self._stored(instance_id).shape["volumes"]}
+
+    def volume_gib(self, instance_id: str, volume_id: str) -> int:
+        [mine] = [one for one in self._stored(instance_id).shape["volumes"] if one["id"] == volume_id]
+        return int(mine["sizeGiB"])
+
     def addresses(self, instance_id: str) -> list[str]:
         return []
 
@@ -286,10 +302,13 @@ class LibvirtBackend(Backend):
             "reconnect_max_seconds": 0.2,
         }
         self.settings = LibvirtSettings(**(values | settings))
+        self.volume_settings = VolumeSettings(
+            local_directory=directory / "volumes", shared_directory=directory / "shared"
+        )
         self.connection = libvirt.open(uri)
 
     def _new_driver(self) -> LibvirtDriver:
-        return LibvirtDriver(self.settings, self.images, build_config_drive)
+        return LibvirtDriver(self.settings, self.images, build_config_drive, self.volume_settings)
 
     async def close(self) -> None:
         await super().close()
@@ -341,6 +360,18 @@ class LibvirtBackend(Backend):
     def macs(self, instance_id: str, *, live: bool = False) -> list[str]:
         found = self.definition(instance_id, live=live).iterfind("devices/interface/mac")
         return [mac.get("address", "") for mac in found]
+
+    def volumes(self, instance_id: str, *, live: bool = False) -> dict[str, bool]:
+        disks = self.definition(instance_id, live=live).iterfind("devices/disk[serial]")
+        return {disk.findtext("serial") or "": disk.find("readonly") is not None for disk in disks}
+
+    def volume_gib(self, instance_id: str, volume_id: str) -> int:
+        domain = self.connection.lookupByUUIDString(instance_id)
+        disks = self.definition(instance_id, live=bool(domain.isActive())).iterfind("devices/disk[serial]")
+        [mine] = [disk for disk in disks if disk.findtext("serial") == volume_id]
+        target = mine.find("target")
+        assert target is not None
+        return int(domain.blockInfo(target.get("dev"))[0]) // 1024**3
 
     def addresses(self, instance_id: str) -> list[str]:
         live = self.definition(instance_id, live=True)

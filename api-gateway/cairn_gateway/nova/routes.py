@@ -31,6 +31,7 @@ from cairn_gateway.nova import (
     services,
     usage,
     versions,
+    volume_attachments,
     volumes,
     volumes_boot,
 )
@@ -98,6 +99,7 @@ ROUTES: tuple[Route, ...] = (
     *security_groups.ROUTES,
     *server_interfaces.ROUTES,
     *interface_changes.ROUTES,
+    *volume_attachments.ROUTES,
     *services.ROUTES,
     *volumes.ROUTES,
     *_SERVERS,

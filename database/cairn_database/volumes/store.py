@@ -68,7 +68,7 @@ async def upsert(db: Database, new: NewVolume) -> VolumeRecord:
         row = conn.execute(_at(new.namespace, new.name).with_for_update()).one_or_none()
         if row is None:
             return add(conn, new)
-        if row.resource_uid not in (None, new.resource_uid):
+        if row.resource_uid not in (None, new.resource_uid) and row.id != new.id:
             raise NameTaken(new.namespace, new.name, row.id)
         size = max(new.spec.size_gib, row.size_gib)
         spec = new.spec.model_copy(update={"size_gib": size}).to_api()
@@ -240,10 +240,11 @@ async def find(db: Database, project: str, word: str) -> VolumeRecord | None:
     return await db.read(query)
 
 
-async def keys(db: Database) -> list[tuple[str, str]]:
-    """(namespace, name) of every volume."""
-    statement = sa.select(volumes.c.namespace, volumes.c.name)
-    return await db.read(lambda conn: [(row.namespace, row.name) for row in conn.execute(statement)])
+async def keys(db: Database) -> list[tuple[str, str, bool]]:
+    """(namespace, name, whether it is being deleted) of every volume."""
+    columns = volumes.c
+    statement = sa.select(columns.namespace, columns.name, columns.deleting)
+    return await db.read(lambda conn: [tuple(row) for row in conn.execute(statement)])
 
 
 def read(conn: sa.Connection, volume_ids: Sequence[str], *, for_update: bool = False) -> list[VolumeRecord]:

@@ -17,7 +17,9 @@ from typing import Protocol
 from cairn_agent.drivers.api import DriverError, StepReporter
 from cairn_crds.guest import GuestSpec
 from cairn_crds.guest_operation import LiveDestination, OperationProgress
+from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.image_source import GuestImage
+from cairn_crds.volume import VolumeBackend
 
 
 class OperationFailed(DriverError):
@@ -25,6 +27,12 @@ class OperationFailed(DriverError):
 
     reason = "OperationFailed"
     permanent = True
+
+
+class VolumeMissing(DriverError):
+    """The file of a volume is not there."""
+
+    reason = "VolumeMissing"
 
 
 class MigrationFailed(OperationFailed):
@@ -188,6 +196,21 @@ class Devices(Protocol):
         """The interfaces and volumes that `spec` says, no others: plugged in and out, of a running machine at
         once. Nothing where they are so. Raises NetworkFailed, OperationFailed (a guest that does not let go).
         """
+
+
+class Volumes(Protocol):
+    """The files of volumes; `reconfigure` and `spawn` plug them in."""
+
+    async def make_volume(self, node: str, volume_id: str, spec: HostVolumeSpec) -> int:
+        """A volume as large as the spec says afterwards, or larger; its size in GiB.
+
+        A new one is made from `spec.image`, or empty; one that `spec.made` says was there and is not raises
+        VolumeMissing. One that a machine of this node has open grows there. Raises NoSpace, ImageUnavailable,
+        ImageCorrupt, DiskTooSmall (smaller than its image), Unsupported (no shared directory).
+        """
+
+    async def remove_volume(self, node: str, volume_id: str, backend: VolumeBackend) -> None:
+        """The file is gone afterwards. Does nothing where there is none."""
 
 
 class GuestAccess(Protocol):

@@ -6,11 +6,28 @@ from collections.abc import Collection
 from typing import Protocol
 
 from cairn_agent.drivers.api import Capability, Console, Diagnostics, EventSink, Inventory, Lifecycle, Power
-from cairn_agent.drivers.api_operations import Devices, GuestAccess, Moving, Reshaping, Snapshots
+from cairn_agent.drivers.api_operations import (
+    Devices,
+    GuestAccess,
+    Moving,
+    Reshaping,
+    Snapshots,
+    Volumes,
+)
 
 
 class Driver(
-    Lifecycle, Power, Console, Diagnostics, Reshaping, Snapshots, Moving, Devices, GuestAccess, Protocol
+    Lifecycle,
+    Power,
+    Console,
+    Diagnostics,
+    Reshaping,
+    Snapshots,
+    Moving,
+    Devices,
+    Volumes,
+    GuestAccess,
+    Protocol,
 ):
     """A hypervisor."""
 

@@ -29,9 +29,10 @@ from cairn_agent.drivers.api import (
 from cairn_agent.drivers.fake_machine import LOG_MAX_BYTES, FakeMachine
 from cairn_agent.drivers.fake_operations import FakeOperations, steps_of
 from cairn_agent.drivers.fake_store import FakeStore
+from cairn_agent.drivers.fake_volumes import FakeVolumes
 from cairn_agent.drivers.fake_wire import SocketWire, Wire
 from cairn_agent.drivers.faults import Faults
-from cairn_agent.drivers.settings import FakeSettings
+from cairn_agent.drivers.settings import FakeSettings, VolumeSettings
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState, RebootType
 from cairn_runtime.diagnostics import MachineDiagnostics
@@ -45,9 +46,15 @@ class FakeDriver(FakeOperations):
     name = "fake"
     capabilities = frozenset(Capability)
 
-    def __init__(self, settings: FakeSettings | None = None, wire: Wire | None = None) -> None:
+    def __init__(
+        self,
+        settings: FakeSettings | None = None,
+        wire: Wire | None = None,
+        volumes: VolumeSettings | None = None,
+    ) -> None:
         """`wire`: how machines get from one fake hypervisor to another while they run."""
         self.settings = settings or FakeSettings()
+        self.volumes = FakeVolumes(self.settings.directory, volumes or VolumeSettings())
         self.wire: Wire = wire or SocketWire()
         self.faults = Faults(self.settings.latency_seconds)
         self._nodes: dict[str, dict[str, FakeMachine]] = {}
@@ -125,7 +132,7 @@ class FakeDriver(FakeOperations):
             if step is Step.DISK and not machine.disk:
                 machine.disk = spec.image.name
             if machine.complete:
-                machine.take_shape(spec)
+                machine.take_shape(spec, self.volumes.plugged(node, spec))
                 machine.power_state = PowerState.SHUTDOWN
             self._changed(machine, quietly=not machine.complete)
 

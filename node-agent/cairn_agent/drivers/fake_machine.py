@@ -57,14 +57,14 @@ class FakeMachine:
         self.power_state = PowerState.RUNNING
         self.write(f"boot {self.boots} of {self.instance_id}")
 
-    def take_shape(self, spec: GuestSpec) -> None:
-        """Be as `spec` says."""
+    def take_shape(self, spec: GuestSpec, volumes: list[dict[str, Any]]) -> None:
+        """Be as `spec` says, with these volumes."""
         self.shape = {
             "vcpus": spec.vcpus,
             "memory_mib": spec.memory_mib,
             "root_disk_gib": spec.root_disk_gib,
             "macs": [network.mac for network in spec.networks],
-            "volumes": self.shape.get("volumes", []),
+            "volumes": volumes,
         }
 
     def diagnostics(self) -> MachineDiagnostics:

@@ -20,12 +20,15 @@ from cairn_agent.drivers.api_operations import (
 )
 from cairn_agent.drivers.fake_machine import FakeMachine
 from cairn_agent.drivers.fake_store import StoredMachine
+from cairn_agent.drivers.fake_volumes import FakeVolumes
 from cairn_agent.drivers.fake_wire import Wire, WireBroken
 from cairn_agent.drivers.faults import Faults
 from cairn_crds.guest import GuestSpec
 from cairn_crds.guest_operation import LiveDestination, OperationProgress
+from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.image_source import GuestImage
 from cairn_crds.instance import PowerState
+from cairn_crds.volume import VolumeBackend
 
 DISK = "disk"
 LIVE = (PowerState.RUNNING, PowerState.PAUSED)
@@ -36,6 +39,7 @@ class _Hypervisor(Protocol):
 
     faults: Faults
     wire: Wire
+    volumes: FakeVolumes
     _nodes: dict[str, dict[str, FakeMachine]]
 
     @property
@@ -71,7 +75,7 @@ class FakeOperations:
             await report(step)
             await self.faults.meet(f"rebuild.{step}")
         machine.disk = operation.spec.image.name
-        machine.take_shape(operation.spec)
+        machine.take_shape(operation.spec, self.volumes.plugged(operation.node, operation.spec))
         machine.finish(operation.id)
         self._changed(machine)
 
@@ -103,7 +107,7 @@ class FakeOperations:
             )
         check_disk(machine.shape.get("root_disk_gib", 0), operation.spec)
         machine.kept = {"disk": machine.disk, "shape": machine.shape}
-        machine.take_shape(operation.spec)
+        machine.take_shape(operation.spec, self.volumes.plugged(operation.node, operation.spec))
         machine.finish(operation.id)
         self._changed(machine)
 
@@ -169,7 +173,7 @@ class FakeOperations:
                 machine.disk = content["disk"]
             machine.steps.add(step)
             if machine.complete:
-                machine.take_shape(operation.spec)
+                machine.take_shape(operation.spec, self.volumes.plugged(operation.node, operation.spec))
                 machine.power_state = PowerState.SHUTDOWN
             self._changed(machine, quietly=not machine.complete)
 
@@ -240,10 +244,21 @@ class FakeOperations:
 
     async def reconfigure(self: _Hypervisor, node: str, instance_id: str, spec: GuestSpec) -> None:
         machine = await self._call("reconfigure", node, instance_id)
-        macs = [network.mac for network in spec.networks]
-        if machine.shape.get("macs") != macs:
-            machine.shape = {**machine.shape, "macs": macs}
+        devices = {
+            "macs": [network.mac for network in spec.networks],
+            "volumes": self.volumes.plugged(node, spec),
+        }
+        if {**machine.shape, **devices} != machine.shape:
+            machine.shape = {**machine.shape, **devices}
             self._changed(machine, quietly=True)
+
+    async def make_volume(self: _Hypervisor, node: str, volume_id: str, spec: HostVolumeSpec) -> int:
+        await self.faults.meet("make_volume")
+        return self.volumes.make(node, volume_id, spec)
+
+    async def remove_volume(self: _Hypervisor, node: str, volume_id: str, backend: VolumeBackend) -> None:
+        await self.faults.meet("remove_volume")
+        self.volumes.remove(node, volume_id, backend)
 
     async def set_password(
         self: _Hypervisor, node: str, instance_id: str, user: str, password_hash: str

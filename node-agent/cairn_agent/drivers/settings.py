@@ -98,6 +98,16 @@ class FakeCapacity(_Settings):
     disk_gib: Annotated[int, Field(ge=1)] = 4096
 
 
+class VolumeSettings(_Settings):
+    """Where volumes are kept."""
+
+    local_directory: Path = Path("/var/lib/cairn/volumes")
+    """On this host's own disk: volumes with backend Local, and instances that have one stay here."""
+    shared_directory: Path | None = None
+    """One that all hosts see under this path (NFS, CephFS …): volumes with backend Shared; these are refused
+    when left out."""
+
+
 class FakeSettings(_Settings):
     """The `fake` driver: machines in memory, for tests and benchmarks."""
 

@@ -15,7 +15,9 @@ from cairn_agent.drivers.api_operations import (
 )
 from cairn_crds.guest import GuestSpec
 from cairn_crds.guest_operation import LiveDestination
+from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.image_source import GuestImage
+from cairn_crds.volume import VolumeBackend
 
 
 class NoOperations:
@@ -74,6 +76,12 @@ class NoOperations:
 
     async def reconfigure(self, node: str, instance_id: str, spec: GuestSpec) -> None:
         raise self._cannot("change the devices of machines")
+
+    async def make_volume(self, node: str, volume_id: str, spec: HostVolumeSpec) -> int:
+        raise self._cannot("keep volumes")
+
+    async def remove_volume(self, node: str, volume_id: str, backend: VolumeBackend) -> None:
+        return
 
     async def set_password(self, node: str, instance_id: str, user: str, password_hash: str) -> None:
         raise self._cannot("set passwords")

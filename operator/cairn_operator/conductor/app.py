@@ -20,6 +20,7 @@ from cairn_operator.conductor.settings import ConductorProcessSettings
 from cairn_operator.conductor.shards import Membership
 from cairn_operator.conductor.snapshots import SnapshotController
 from cairn_operator.conductor.sweep import Sweep
+from cairn_operator.conductor.volumes import Volumes
 from cairn_operator.mirrors import compute_node, image, plain, project, security_group
 from cairn_operator.mirrors.controller import Mirror, MirrorContext, MirrorController
 from cairn_runtime.events import EventRecorder
@@ -79,10 +80,12 @@ class Conductor:
             on_change=self._take_share,
         )
         self._reconciler = Reconciler(self._env, self._membership)
+        self._volumes = Volumes(self._env)
+        self._mirror_context = MirrorContext(self._db, self._kubernetes)
         self._mirrors = MirrorController(
-            MirrorContext(self._db, self._kubernetes),
+            self._mirror_context,
             self._membership,
-            _mirrors(self._catalog, self._nodes, self._aggregates),
+            [*_mirrors(self._catalog, self._nodes, self._aggregates), *self._volumes.mirrors()],
         )
         self._migrations = MigrationController(self._env, self._reconciler, self._membership)
         self._drains = DrainController(self._env, self._reconciler, self._membership)
@@ -93,7 +96,7 @@ class Conductor:
             self._reconciler,
             self._membership,
             self._mirrors,
-            [self._migrations.sweep, self._snapshots.sweep],
+            [self._migrations.sweep, self._snapshots.sweep, self._sweep_volumes],
         )
         stores: list[Store[Any]] = [
             *self._catalog.stores,
@@ -103,6 +106,7 @@ class Conductor:
             self._env.instances,
             self._migrations.store,
             self._snapshots.store,
+            *self._volumes.stores,
         ]
         self._watches = Watches(self._kubernetes, stores)
         self._guest_owners: dict[Key, Key] = {}
@@ -162,6 +166,7 @@ class Conductor:
         capacity = _CapacityWatcher(self._env, self._reconciler, self._nodes)
         self._nodes.on_change(capacity.look)
         self._aggregates.on_change(capacity.look_at_aggregate)
+        self._volumes.listen(self._mirrors)
 
     def _wake_for_guest(self, key: Key) -> None:
         body = self._env.guests.body(*key)
@@ -177,6 +182,9 @@ class Conductor:
         self._migrations.note(key, record)
         self._drains.note(key, record)
         self._snapshots.note(key, record)
+
+    async def _sweep_volumes(self) -> None:
+        await self._volumes.sweep(self._mirror_context, self._mirrors)
 
     def _take_share(self) -> None:
         self._reconciler.wake_all()

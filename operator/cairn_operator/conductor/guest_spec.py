@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from cairn_crds import Guest, GuestSpec, InstanceSpec, Metadata
-from cairn_crds.guest import GuestConfig, GuestNetwork, InstanceReference, node_namespace
+from cairn_crds.guest import GuestConfig, GuestNetwork, GuestVolume, InstanceReference, node_namespace
 from cairn_crds.guest_operation import (
     GuestOperation,
     GuestPassword,
@@ -24,7 +24,7 @@ from cairn_database import InstanceRecord, InterfaceRecord, TaskState
 from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.images.signing import SigningKeys
 from cairn_database.networking.plugging import DETACHING, sockets
-from cairn_database.records import MoveKind, Operation
+from cairn_database.records import AttachedVolume, MoveKind, Operation
 
 NO_KEYS = SigningKeys(())
 
@@ -71,12 +71,13 @@ def build_spec(
         root_disk_gib=flavor.get("diskGiB", 0),
         ephemeral_disk_gib=flavor.get("ephemeralGiB", 0),
         swap_mib=flavor.get("swapMiB", 0),
-        image=_image(base_image(record), keys),
+        image=guest_image(base_image(record), keys),
         networks=[
             _network(socket.interface, socket.network)
             for socket in sockets(record)
             if socket.interface.change != DETACHING
         ],
+        volumes=[_volume(one) for one in record.volumes if one.made and one.change != DETACHING],
         config=GuestConfig(
             config_drive=spec.config_drive,
             hostname=spec.hostname or record.name.replace(".", "-")[:63].strip("-"),
@@ -210,7 +211,7 @@ def _operation(record: InstanceRecord, keys: SigningKeys, peer: Peer | None) -> 
     return GuestOperation(
         id=operation.id,
         kind=operation.kind,
-        image=_image(given["image"], keys) if "image" in given else None,
+        image=guest_image(given["image"], keys) if "image" in given else None,
         upload=Upload(url=keys.signed_upload(given["url"])) if "url" in given else None,
         password=GuestPassword.model_validate(given["password"]) if "password" in given else None,
         peer=peer if operation.kind is OperationKind.FETCH_DISKS else None,
@@ -220,13 +221,27 @@ def _operation(record: InstanceRecord, keys: SigningKeys, peer: Peer | None) -> 
     )
 
 
-def _image(image: dict[str, Any], keys: SigningKeys) -> GuestImage:
+def guest_image(image: dict[str, Any], keys: SigningKeys) -> GuestImage:
+    """What a host is told of an image."""
     return GuestImage(
         name=image["name"],
         url=keys.signed(image["url"]),
         sha256=image["sha256"],
         disk_format=image.get("diskFormat", "qcow2"),
         properties=image.get("properties", {}),
+    )
+
+
+def _volume(volume: AttachedVolume) -> GuestVolume:
+    return GuestVolume(
+        id=volume.volume_id,
+        backend=volume.backend,
+        size_gib=volume.size_gib,
+        device=volume.device,
+        bus=volume.bus,
+        boot_index=volume.boot_index,
+        read_only=volume.read_only,
+        tag=volume.tag,
     )
 
 

@@ -48,6 +48,7 @@ from cairn_operator.conductor.plugging import settle_interfaces
 from cairn_operator.conductor.projection import View, is_passing, project
 from cairn_operator.conductor.resolve import ResolvedRequest, resolve
 from cairn_operator.conductor.scope import Scope
+from cairn_operator.conductor.volumes import place_volumes, settle_volumes
 from cairn_operator.conductor.wishes import new_request_id
 from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
 
@@ -470,9 +471,11 @@ PHASES: tuple[Phase, ...] = (
     apply_edits,
     await_placement,
     connect,
+    place_volumes,
     keep_guests,
     run_flow,
     settle_interfaces,
+    settle_volumes,
     take_outcome,
     act_on_time,
     show,

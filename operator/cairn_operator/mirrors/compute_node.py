@@ -35,6 +35,9 @@ async def take_in_compute_node(context: MirrorContext, node: ComputeNode) -> Mir
     return Mirrored()
 
 
+_READ_AND_DELETE = ["get", "list", "watch", "delete"]
+
+
 async def _enrol(context: MirrorContext, name: str) -> None:
     kubernetes, namespace = context.kubernetes, node_namespace(name)
     subject = [{"kind": "ServiceAccount", "name": AGENT, "namespace": namespace}]
@@ -43,8 +46,8 @@ async def _enrol(context: MirrorContext, name: str) -> None:
         kubernetes, f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": AGENT}}
     )
     guests = [
-        {"apiGroups": [GROUP], "resources": ["guests"], "verbs": ["get", "list", "watch", "delete"]},
-        {"apiGroups": [GROUP], "resources": ["guests/status"], "verbs": ["patch"]},
+        {"apiGroups": [GROUP], "resources": ["guests", "hostvolumes"], "verbs": _READ_AND_DELETE},
+        {"apiGroups": [GROUP], "resources": ["guests/status", "hostvolumes/status"], "verbs": ["patch"]},
     ]
     roles = f"{RBAC}/namespaces/{namespace}"
     await ensure_managed(kubernetes, f"{roles}/roles", {"metadata": {"name": AGENT}, "rules": guests})

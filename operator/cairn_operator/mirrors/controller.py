@@ -53,8 +53,17 @@ class Mirror:
     """(context, namespace, name). Raises StillInUse while something needs it."""
     guarded: bool = False
     """True: a finalizer keeps the resource until `remove` has succeeded."""
+    look_again: float = STILL_IN_USE_LOOK_AGAIN
+    """Seconds until one that is not ready, or cannot go yet, is looked at again."""
     writes_status: bool = True
     """False where somebody else owns the status (a ComputeNode's agent)."""
+
+
+class NotGoneYet(StillInUse):
+    """Somebody else has to do something first; `message` says who."""
+
+    def __init__(self, message: str) -> None:
+        DatabaseError.__init__(self, message)
 
 
 MirrorKey = tuple[str, Key]
@@ -77,6 +86,10 @@ class MirrorController:
         """Look at the object, if it is this replica's."""
         if self._membership.owns(_shard_key(key)):
             self.queue.add(key)
+
+    def owns(self, key: MirrorKey) -> bool:
+        """Whether the object is this replica's to look after."""
+        return self._membership.owns(_shard_key(key))
 
     def wake_all(self) -> None:
         """Look at everything that is this replica's."""
@@ -109,7 +122,7 @@ class MirrorController:
         answer = await mirror.take_in(self._context, found)
         if mirror.writes_status:
             await self._write_status(mirror, found, answer)
-        return None if answer.ready else STILL_IN_USE_LOOK_AGAIN
+        return None if answer.ready else mirror.look_again
 
     async def _guard(self, mirror: Mirror, found: Any) -> Any:
         finalizers = [*found.metadata.finalizers, MIRROR_FINALIZER]
@@ -132,7 +145,7 @@ class MirrorController:
             answer = Mirrored(ready=False, reason="StillInUse", message=str(error))
             if mirror.writes_status:
                 await self._write_status(mirror, found, answer)
-            return STILL_IN_USE_LOOK_AGAIN
+            return mirror.look_again
         rest = [name for name in found.metadata.finalizers if name != MIRROR_FINALIZER]
         try:
             await self._patch_finalizers(mirror, found, rest)

@@ -49,17 +49,9 @@ ACTIONS: tuple[tuple[str, str, str, Range], ...] = (
 """(key, rule, what Cairn cannot, further options of the route)."""
 
 MIGRATIONS = "servers:migrations:"
-VOLUMES = "os-volumes-attachments:"
 SHARES = "os-server-shares:"
-ATTACH = {"status": 202, **from_(since.VOLUME_ATTACH_LATER)}
-ATTACH_AT_ONCE = before(since.VOLUME_ATTACH_LATER)
 OTHERS: tuple[tuple[str, str, str, str, Range], ...] = (
     ("POST", "/remote-consoles", "os-remote-consoles", "open consoles", from_(since.REMOTE_CONSOLES)),
-    ("POST", "/os-volume_attachments", f"{VOLUMES}create", "attach volumes", ATTACH_AT_ONCE),
-    ("POST", "/os-volume_attachments", f"{VOLUMES}create", "attach volumes", ATTACH),
-    ("PUT", "/os-volume_attachments/{volume_id}", f"{VOLUMES}update", "swap volumes", {"status": 202}),
-    ("DELETE", "/os-volume_attachments/{volume_id}", f"{VOLUMES}delete", "attach volumes", {"status": 202}),
-    ("GET", "/os-volume_attachments/{volume_id}", f"{VOLUMES}show", "attach volumes", {}),
     ("GET", "/shares", f"{SHARES}index", "attach shares", from_(since.SERVER_SHARES)),
     ("POST", "/shares", f"{SHARES}create", "attach shares", {"status": 201, **from_(since.SERVER_SHARES)}),
     ("GET", "/shares/{share_id}", f"{SHARES}show", "attach shares", from_(since.SERVER_SHARES)),

@@ -1,4 +1,4 @@
-"""Small parts of a server that other services would fill: volumes, password, topology."""
+"""Small parts of a server that other services would fill: password, topology."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.routes import Enforce, Route
 from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova.servers.load import server_of, target_of
-
-
-async def volumes(call: Call) -> Answer:
-    """Its attached volumes: none, for there are no volumes yet."""
-    await _server(call)
-    return Answer({"volumeAttachments": []})
 
 
 async def password(call: Call) -> Answer:
@@ -43,7 +37,6 @@ def _route(method: str, path: str, handler: object, rule: str, **options: object
 
 
 ROUTES = (
-    _route("GET", "/os-volume_attachments", volumes, "os_compute_api:os-volumes-attachments:index"),
     _route("GET", "/os-server-password", password, "os_compute_api:os-server-password:show"),
     _route(
         "DELETE", "/os-server-password", clear_password, "os_compute_api:os-server-password:clear", status=204

@@ -99,7 +99,7 @@ class ServerView:
             "OS-EXT-STS:task_state": record.task_state,
             "OS-EXT-STS:vm_state": record.vm_state,
             "OS-EXT-STS:power_state": POWER_STATES[record.power_state],
-            "os-extended-volumes:volumes_attached": [],
+            "os-extended-volumes:volumes_attached": self._volumes(record),
         }
         groups = {group.name for one in around.interfaces.get(record.id, ()) for group in one.security_groups}
         if groups:
@@ -166,6 +166,14 @@ class ServerView:
             return record.availability_zone or ""
         host = self._around.hosts.get(record.host)
         return (host.zone if host else None) or DEFAULT_ZONE
+
+    def _volumes(self, record: InstanceRecord) -> list[Json]:
+        if self._version < since.SERVER_VOLUMES_DELETE_ON_TERMINATION:
+            return [{"id": volume.volume_id} for volume in record.volumes]
+        return [
+            {"id": volume.volume_id, "delete_on_termination": volume.delete_on_termination}
+            for volume in record.volumes
+        ]
 
     def _flavor(self, record: InstanceRecord) -> Json:
         flavor = record.flavor

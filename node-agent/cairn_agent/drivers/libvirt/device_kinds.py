@@ -36,15 +36,26 @@ class DeviceKind:
         return self.facts(one) == self.facts(other)
 
 
-def device_kinds(spec: GuestSpec, host: Host) -> Iterator[DeviceKind]:
-    """All of them. Raises Unsupported for image properties that cannot be had."""
+def device_kinds(spec: GuestSpec, host: Host, volumes: Mapping[str, Element]) -> Iterator[DeviceKind]:
+    """All of them; `volumes`: by id. Raises Unsupported for image properties that cannot be had."""
     model = devices.vif_model(spec.image.properties)
     cards = {n.mac.lower(): devices.interface(n, model, anti_spoof=host.anti_spoof) for n in spec.networks}
     yield DeviceKind("interface", "interface", _mac, _connection, cards)
+    yield DeviceKind("volume", "disk", _serial, _access, volumes)
 
 
 def _mac(interface: Element) -> str | None:
     return _attribute(interface, "mac", "address")
+
+
+def _serial(disk: Element) -> str | None:
+    """The volume's id; None for the machine's own disks."""
+    return disk.findtext("serial")
+
+
+def _access(disk: Element) -> tuple[str | None, ...]:
+    """Where its file is does not change under a running machine."""
+    return ("readonly" if disk.find("readonly") is not None else None,)
 
 
 def _connection(interface: Element) -> tuple[str | None, ...]:

@@ -5,7 +5,7 @@ The XML is built as a tree, so nothing that a user chose can become markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
@@ -49,9 +49,16 @@ def domain_name(instance_id: str) -> str:
 
 
 def domain_xml(
-    node: str, instance_id: str, spec: GuestSpec, host: Host, files: MachineFiles, *, rescued: bool = False
+    node: str,
+    instance_id: str,
+    spec: GuestSpec,
+    host: Host,
+    files: MachineFiles,
+    *,
+    volumes: Sequence[Element] = (),
+    rescued: bool = False,
 ) -> str:
-    """The complete definition; `rescued`: booting from the rescue disk.
+    """The complete definition; `volumes`: as `volume_xml` makes them; `rescued`: from the rescue disk.
 
     Raises Unsupported for image properties that cannot be had.
     """
@@ -66,7 +73,7 @@ def domain_xml(
     SubElement(root, "on_poweroff").text = "destroy"
     SubElement(root, "on_reboot").text = "restart"
     SubElement(root, "on_crash").text = "destroy"
-    root.append(_devices(spec, host, files, rescued=rescued))
+    root.append(_devices(spec, host, files, volumes, rescued=rescued))
     return tostring(root, encoding="unicode")
 
 
@@ -136,11 +143,14 @@ def _clock(host: Host) -> Element:
     return clock
 
 
-def _devices(spec: GuestSpec, host: Host, files: MachineFiles, *, rescued: bool) -> Element:
+def _devices(
+    spec: GuestSpec, host: Host, files: MachineFiles, volumes: Sequence[Element], *, rescued: bool
+) -> Element:
     properties = spec.image.properties
     root = Element("devices")
-    names = devices.DiskNames()
+    names = _names(spec)
     root.extend([devices.disk(disk, names) for disk in _disks(spec, files, rescued=rescued)])
+    root.extend(volumes)
     vif_model = devices.vif_model(properties)
     root.extend([devices.interface(n, vif_model, anti_spoof=host.anti_spoof) for n in spec.networks])
     root.append(devices.serial_console(files.serial_socket, files.console_log))
@@ -166,7 +176,8 @@ def _disks(spec: GuestSpec, files: MachineFiles, *, rescued: bool) -> Iterator[d
     bus = devices.chosen(spec.image.properties, "hw_disk_bus", buses, "virtio")
     if rescued:
         yield devices.Disk(files.rescue, "qcow2", bus)
-    yield devices.Disk(files.root, "qcow2", bus)
+    if not spec.boots_from_volume:
+        yield devices.Disk(files.root, "qcow2", bus)
     if spec.ephemeral_disk_gib:
         yield devices.Disk(files.ephemeral, "raw", bus)
     if spec.swap_mib:
@@ -178,3 +189,18 @@ def _disks(spec: GuestSpec, files: MachineFiles, *, rescued: bool) -> Iterator[d
         bus = devices.chosen(spec.image.properties, "hw_cdrom_bus", buses, default)
         drive = files.rescue_config_drive if rescued else files.config_drive
         yield devices.Disk(drive, "raw", bus, cdrom=bus != "virtio")
+
+
+def own_disks(spec: GuestSpec, files: MachineFiles) -> tuple[str, frozenset[str]]:
+    """The bus of the machine's disks, and the names that its own have, rescued or not. Raises Unsupported."""
+    bus = devices.chosen(spec.image.properties, "hw_disk_bus", frozenset(devices.DISK_BUSES), "virtio")
+    names, disks = _names(spec), _disks(spec, files, rescued=not spec.boots_from_volume)
+    return bus, frozenset(names.next(disk.bus) for disk in disks)
+
+
+def _names(spec: GuestSpec) -> devices.DiskNames:
+    """The first name of all is the boot volume's, where there is one: libvirt boots from that disk."""
+    names = devices.DiskNames()
+    if spec.boots_from_volume:
+        names.next(spec.image.properties.get("hw_disk_bus", "virtio"))
+    return names

@@ -27,8 +27,9 @@ from cairn_agent.drivers.libvirt.records import MachineRecord, Records
 from cairn_agent.drivers.libvirt.spawning import Spawn
 from cairn_agent.drivers.libvirt.storage import ConfigDriveBuilder, ImageSource, MachineFiles
 from cairn_agent.drivers.libvirt.threads import Workers
+from cairn_agent.drivers.libvirt.volume_xml import VolumeFiles
 from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
-from cairn_agent.drivers.settings import LibvirtSettings
+from cairn_agent.drivers.settings import LibvirtSettings, VolumeSettings
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState, RebootType
 from cairn_runtime.diagnostics import MachineDiagnostics
@@ -43,13 +44,18 @@ class LibvirtDriver(LibvirtOperations):
     name = "libvirt"
 
     def __init__(
-        self, settings: LibvirtSettings, images: ImageSource, build_config_drive: ConfigDriveBuilder
+        self,
+        settings: LibvirtSettings,
+        images: ImageSource,
+        build_config_drive: ConfigDriveBuilder,
+        volumes: VolumeSettings | None = None,
     ) -> None:
         super().__init__()
         self.capabilities: frozenset[Capability] = frozenset()
         self._settings = settings
         self._images = images
         self._build_config_drive = build_config_drive
+        self._volumes = VolumeFiles(volumes or VolumeSettings())
         self._workers = Workers(settings.workers)
         self._changes = Changes(self._find_node)
         changes = self._changes
@@ -185,6 +191,7 @@ class LibvirtDriver(LibvirtOperations):
             images=self._images,
             build_config_drive=self._build_config_drive,
             settings=self._settings,
+            volumes=self._volumes,
         )
 
     def _files(self, instance_id: str) -> MachineFiles:

@@ -36,6 +36,8 @@ EMULATION = frozenset(
         Capability.SNAPSHOT,
         Capability.LIVE_MIGRATION,
         Capability.ATTACH_INTERFACE,
+        Capability.ATTACH_VOLUME,
+        Capability.EXTEND_VOLUME,
         Capability.SET_PASSWORD,
         Capability.CRASH_DUMP,
     }

@@ -23,13 +23,16 @@ from cairn_agent.drivers.libvirt import (
     rescuing,
     resizing,
     snapshots,
+    volume_files,
 )
 from cairn_agent.drivers.libvirt.departures import Departures
 from cairn_agent.drivers.libvirt.plugging import reconfigure
 from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
 from cairn_crds.guest import GuestSpec
 from cairn_crds.guest_operation import LiveDestination
+from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.image_source import GuestImage
+from cairn_crds.volume import VolumeBackend
 
 
 class LibvirtOperations(ABC):
@@ -107,6 +110,15 @@ class LibvirtOperations(ABC):
 
     async def reconfigure(self, node: str, instance_id: str, spec: GuestSpec) -> None:
         await reconfigure(Machine(self.workshop(), node, instance_id), spec)
+
+    async def make_volume(self, node: str, volume_id: str, spec: HostVolumeSpec) -> int:
+        self.must_have(Capability.ATTACH_VOLUME)
+        shop = self.workshop()
+        return await volume_files.make(shop.volumes, shop.images, shop.workers, volume_id, spec)
+
+    async def remove_volume(self, node: str, volume_id: str, backend: VolumeBackend) -> None:
+        shop = self.workshop()
+        await volume_files.remove(shop.volumes, shop.workers, volume_id, backend)
 
     async def set_password(self, node: str, instance_id: str, user: str, password_hash: str) -> None:
         self.must_have(Capability.SET_PASSWORD)

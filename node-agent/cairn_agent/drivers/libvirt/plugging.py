@@ -1,9 +1,9 @@
-"""Interfaces of a machine that there is: plugged in and out, now and for its next start.
+"""Interfaces and volumes of a machine that there is: plugged in and out, now and for its next start.
 
 What is to come is in the definition first and then in the running machine, what is to go the other way round:
 cut off anywhere, the difference is still to be seen, and a guest that does not let go keeps all of it.
 
-Nova API: POST and DELETE /servers/{id}/os-interface.
+Nova API: POST and DELETE /servers/{id}/os-interface, /servers/{id}/os-volume_attachments.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import libvirt
 
 from cairn_agent.drivers.api import DriverError, Unsupported
 from cairn_agent.drivers.api_operations import OperationFailed
+from cairn_agent.drivers.libvirt import volume_files
 from cairn_agent.drivers.libvirt.device_kinds import DeviceKind, device_kinds
 from cairn_agent.drivers.libvirt.errors import Unreachable, is_code
 from cairn_agent.drivers.libvirt.workshop import Machine
@@ -42,8 +43,11 @@ async def reconfigure(machine: Machine, spec: GuestSpec) -> None:
     if both != tuple(record.networks):
         await machine.write(record.updated(networks=both))
     await networks.plug(await networks.unplugged(wanted))
-    for kind in device_kinds(spec, machine.workshop.host):
+    await volume_files.require(machine, spec)
+    volumes = machine.volume_elements(spec)
+    for kind in device_kinds(spec, machine.workshop.host, volumes):
         await _Plugging(machine, kind).run()
+    await volume_files.grow_plugged(machine, spec)
     gone = [network for network in both if network not in wanted]
     await networks.unplug(gone)
     if tuple(record.networks) != wanted:

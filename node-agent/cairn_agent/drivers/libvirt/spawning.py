@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cairn_agent.drivers.api import DriverError, Step, StepReporter
-from cairn_agent.drivers.libvirt import domains, storage
+from cairn_agent.drivers.libvirt import domains, storage, volume_files
 from cairn_agent.drivers.libvirt.records import MachineRecord
 from cairn_agent.drivers.libvirt.storage import MachineFiles
 from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
@@ -43,7 +43,9 @@ class Spawn:
     async def image(self) -> None:
         """The image in the machine's directory, and the record before it."""
         base = self.files.base(self.spec.image.disk_format)
-        if not await self.in_thread(base.exists):
+        if self.spec.boots_from_volume:
+            await self.record()
+        elif not await self.in_thread(base.exists):
             await self.report(Step.IMAGE)
             await self.fetch_image(base)
         else:
@@ -104,8 +106,10 @@ class Spawn:
 
     async def define(self) -> None:
         """The domain."""
+        machine = Machine(self.workshop, self.node, self.instance_id)
+        await volume_files.require(machine, self.spec)
         await self.report(Step.DEFINE)
-        await Machine(self.workshop, self.node, self.instance_id).define(self.spec)
+        await machine.define(self.spec)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         return await self.workshop.workers.run(work)

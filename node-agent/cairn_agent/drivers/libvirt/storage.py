@@ -112,7 +112,7 @@ class MachineFiles:
 
 def disks_missing(files: MachineFiles, spec: GuestSpec) -> bool:
     """Whether `make_disks` has work to do; blocking."""
-    wanted = [files.root]
+    wanted = [] if spec.boots_from_volume else [files.root]
     if spec.ephemeral_disk_gib:
         wanted.append(files.ephemeral)
     if spec.swap_mib:
@@ -156,7 +156,7 @@ async def make_disks(files: MachineFiles, spec: GuestSpec) -> None:
 
     Raises DiskTooSmall where the image does not fit, NoSpace where the host is full.
     """
-    if not files.root.exists():
+    if not spec.boots_from_volume and not files.root.exists():
         base = files.base(spec.image.disk_format)
         await make_overlay(files.root, base, wanted_size(spec, base))
     await make_other_disks(files, spec)

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from xml.etree.ElementTree import Element
 
 from cairn_agent.drivers.api import MachineNotFound
 from cairn_agent.drivers.libvirt import domains, power
 from cairn_agent.drivers.libvirt.connection import Connection
-from cairn_agent.drivers.libvirt.domain_xml import domain_xml
+from cairn_agent.drivers.libvirt.domain_xml import domain_xml, own_disks
 from cairn_agent.drivers.libvirt.host import Host
 from cairn_agent.drivers.libvirt.network import Networks
 from cairn_agent.drivers.libvirt.records import MachineRecord, Records
 from cairn_agent.drivers.libvirt.storage import ConfigDriveBuilder, ImageSource, MachineFiles
 from cairn_agent.drivers.libvirt.threads import Workers
+from cairn_agent.drivers.libvirt.volume_xml import VolumeFiles, volume_elements
 from cairn_agent.drivers.settings import LibvirtSettings
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState
@@ -35,6 +37,7 @@ class Workshop:
     images: ImageSource
     build_config_drive: ConfigDriveBuilder
     settings: LibvirtSettings
+    volumes: VolumeFiles
 
     def files(self, instance_id: str) -> MachineFiles:
         """The machine's paths."""
@@ -88,7 +91,14 @@ class Machine:
     def xml(self, spec: GuestSpec, *, rescued: bool = False) -> str:
         """Its definition. Raises Unsupported for image properties that cannot be had."""
         host, files = self.workshop.host, self.files
-        return domain_xml(self.node, self.instance_id, spec, host, files, rescued=rescued)
+        volumes = list(self.volume_elements(spec).values())
+        return domain_xml(self.node, self.instance_id, spec, host, files, volumes=volumes, rescued=rescued)
+
+    def volume_elements(self, spec: GuestSpec) -> dict[str, Element]:
+        """Its volumes as libvirt's XML, by id. Raises Unsupported."""
+        bus, taken = own_disks(spec, self.files)
+        found = volume_elements(spec, self.workshop.volumes, bus, taken)
+        return {volume.id: element for volume, element in found}
 
     async def define(self, spec: GuestSpec) -> None:
         """Define it as `spec` and its record say, anew or in place of what it was; a running one runs on."""

@@ -1,0 +1,131 @@
+"""/servers/{id}/os-volume_attachments."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import httpx
+
+from cairn_crds import VolumeAttachment
+from cairn_crds.volume import VolumeSpec
+from cairn_database import VmState, instances
+from cairn_database.volumes import attaching, store
+from cairn_database.volumes.wants import NewVolume
+from integration.gateway.servers.conftest import Room
+from integration.gateway.servers.test_actions import active, put
+
+SERVERS = "/compute/v2.1/servers"
+
+
+async def volume(room: Room, name: str = "data", project: str | None = None, **spec: Any) -> str:
+    """As if the conductor had taken a Volume in."""
+    owner = project or room.project
+    new = NewVolume(
+        id=str(uuid.uuid4()),
+        project=owner,
+        namespace=owner,
+        name=name,
+        spec=VolumeSpec.model_validate({"sizeGiB": 1, **spec}),
+        resource_uid=str(uuid.uuid4()),
+    )
+    return (await store.upsert(room.gateway.services.db, new)).id
+
+
+async def ask(
+    room: Room, method: str, server_id: str, path: str = "", version: str = "2.1", **body: Any
+) -> httpx.Response:
+    return await room.member.request(
+        method,
+        f"{SERVERS}/{server_id}/os-volume_attachments{path}",
+        json={"volumeAttachment": body} if body else None,
+        headers={"OpenStack-API-Version": f"compute {version}"},
+    )
+
+
+async def settle(room: Room, server_id: str) -> None:
+    """The conductor has heard from the host."""
+    db = room.gateway.services.db
+    record = await instances.get(db, server_id)
+    done = [one.volume_id for one in record.volumes if one.change]
+    if done:
+        await attaching.settle(db, server_id, record.version, done=done, failed={})
+
+
+async def on_a_host(room: Room) -> str:
+    """A server that is as if it had been built."""
+    server_id = await active(room)
+    await put(room, server_id, VmState.ACTIVE)
+    return server_id
+
+
+async def test_a_volume_is_attached_shown_and_detached(room: Room) -> None:
+    server_id, volume_id = await on_a_host(room), await volume(room)
+    answer = await ask(room, "POST", server_id, volumeId=volume_id)
+    assert answer.status_code == 200, answer.text
+    made = {"id": volume_id, "volumeId": volume_id, "serverId": server_id, "device": "/dev/vdc"}
+    assert answer.json() == {"volumeAttachment": made}
+    assert (await ask(room, "GET", server_id)).json() == {"volumeAttachments": [made]}
+    assert (await ask(room, "GET", server_id, f"/{volume_id}")).json() == {"volumeAttachment": made}
+    newest = (await ask(room, "GET", server_id, f"/{volume_id}", "2.89")).json()["volumeAttachment"]
+    assert sorted(newest) == [
+        *("attachment_id", "bdm_uuid", "delete_on_termination", "device", "serverId", "tag", "volumeId"),
+    ]
+    server = await room.show(server_id)
+    assert server["os-extended-volumes:volumes_attached"] == [
+        {"id": volume_id, "delete_on_termination": False}
+    ]
+    record = await instances.get(room.gateway.services.db, server_id)
+    found = await room.gateway.services.cluster.get(VolumeAttachment, f"{record.name}.data", record.namespace)
+    assert (found.spec.instance, found.spec.volume) == (record.name, "data")
+    await settle(room, server_id)
+    answer = await ask(room, "DELETE", server_id, f"/{volume_id}")
+    assert (answer.status_code, answer.content) == (202, b"")
+    await settle(room, server_id)
+    assert (await ask(room, "GET", server_id)).json() == {"volumeAttachments": []}
+    assert (await ask(room, "DELETE", server_id, f"/{volume_id}")).status_code == 404
+
+
+async def test_newer_versions_take_tags_and_answer_later(room: Room) -> None:
+    server_id, volume_id = await on_a_host(room), await volume(room)
+    wish = {"volumeId": volume_id, "tag": "db", "delete_on_termination": True}
+    assert (await ask(room, "POST", server_id, version="2.48", **wish)).status_code == 400
+    answer = await ask(room, "POST", server_id, version="2.101", **wish)
+    assert (answer.status_code, answer.content) == (202, b"")
+    shown = (await ask(room, "GET", server_id, f"/{volume_id}", "2.79")).json()["volumeAttachment"]
+    assert (shown["tag"], shown["delete_on_termination"]) == ("db", True)
+    change = {"volumeId": volume_id, "delete_on_termination": False}
+    assert (await ask(room, "PUT", server_id, f"/{volume_id}", "2.85", **change)).status_code == 202
+    shown = (await ask(room, "GET", server_id, f"/{volume_id}", "2.85")).json()["volumeAttachment"]
+    assert not shown["delete_on_termination"]
+    fixed = {"volumeId": volume_id, "tag": "other"}
+    assert (await ask(room, "PUT", server_id, f"/{volume_id}", "2.85", **fixed)).status_code == 400
+
+
+async def test_what_is_refused(room: Room) -> None:
+    server_id, volume_id = await on_a_host(room), await volume(room)
+    other = await on_a_host(room)
+    foreign = await volume(room, project="elsewhere")
+    missing = str(uuid.uuid4())
+    for wish, status in (
+        ({"volumeId": missing}, 404),
+        ({"volumeId": foreign}, 404),
+        ({"volumeId": "seven"}, 400),
+        ({"volumeId": volume_id, "device": "vdb"}, 400),
+        ({"device": "/dev/vdb"}, 400),
+    ):
+        assert (await ask(room, "POST", server_id, **wish)).status_code == status, wish
+    assert (await ask(room, "POST", server_id, volumeId=volume_id)).status_code == 200
+    taken = await ask(room, "POST", other, volumeId=volume_id)
+    assert taken.status_code == 400
+    assert f"is attached to {server_id}" in taken.text
+    assert (await ask(room, "GET", other, f"/{volume_id}")).status_code == 404
+    swap = await ask(room, "PUT", server_id, f"/{volume_id}", volumeId=missing)
+    assert swap.status_code in (403, 409)
+    await put(room, other, VmState.SHELVED)
+    assert (await ask(room, "POST", other, version="2.19", volumeId=volume_id)).status_code == 409
+    await put(room, other, VmState.SUSPENDED)
+    assert (await ask(room, "POST", other, volumeId=volume_id)).status_code == 409
+    path = f"{SERVERS}/{server_id}/os-volume_attachments"
+    assert (await room.stranger.get(path)).status_code == 404
+    assert (await room.reader.delete(f"{path}/{volume_id}")).status_code == 403
