@@ -184,12 +184,17 @@ def is_done(record: InstanceRecord, guest: Guest | None, volume: AttachedVolume)
         return False
     if guest.status.spec_generation < guest.metadata.generation or current_fault(guest) is not None:
         return False
+    return _is_told(guest, volume)
+
+
+def _is_told(guest: Guest, volume: AttachedVolume) -> bool:
+    """Whether the host is asked for it; an unmade one is no part of the Guest."""
     plugged = volume.volume_id in {one.id for one in guest.spec.volumes}
     return plugged == (volume.change == attaching.ATTACHING)
 
 
 def _failure(scope: Scope, record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> str | None:
-    fault = current_fault(guest) if guest is not None else None
+    fault = current_fault(guest) if guest is not None and _is_told(guest, volume) else None
     if fault is not None and fault.permanent:
         return fault.message
     began = datetime.fromisoformat(volume.since) if volume.since else record.updated_at
