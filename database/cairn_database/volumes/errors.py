@@ -3,7 +3,7 @@
 DatabaseError
 ├── VolumeNotFound, VolumeNotAttached
 ├── VolumeInUse, VolumeGoing
-├── VolumeElsewhere, VolumesStay   local volumes and hosts that do not agree
+├── VolumeElsewhere, VolumesStay   (the latter an ActionRefused) local volumes and hosts that do not agree
 ├── RootVolume, VolumeNotBootable
 ├── VolumeBacked             (an ActionRefused)
 └── TooManyVolumes
@@ -57,13 +57,15 @@ class VolumeElsewhere(DatabaseError):
         )
 
 
-class VolumesStay(DatabaseError):
+class VolumesStay(ActionRefused):
     """An instance cannot leave its host, because a local volume of it is there."""
 
     def __init__(self, instance_id: str, volumes: list[str], host: str) -> None:
-        super().__init__(
+        super().__init__("leave", instance_id, "host", host)
+        DatabaseError.__init__(
+            self,
             f"Instance {instance_id} cannot leave host {host}: its volumes {', '.join(volumes)} are on that "
-            "host's own disk. Detach them first; volumes with backend Shared move along."
+            "host's own disk. Detach them first; volumes with backend Shared move along.",
         )
 
 
