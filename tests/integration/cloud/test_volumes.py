@@ -141,12 +141,14 @@ def test_a_local_volume_holds_its_instance(cairn: Cairn, tenant: Tenant, disks: 
 def test_a_host_that_cannot_do_it_leaves_all_as_it_was(
     cairn: Cairn, tenant: Tenant, disks: Disks, lab: Laboratory
 ) -> None:
-    disks.create()
+    disks.create(host="lab")
+    disks.phase("Available")
     instance_id = tenant.boot(availabilityZone="lab")
     lab.fails("reconfigure", OperationFailed("no slot is free"), times=1)
     disks.attach()
     assert "no slot is free" in tenant.told("VolumeFailed")["message"]
     cairn.wait("no volume", lambda: not cairn.row(instance_id).volumes)
+    assert "no slot is free" in disks.attachment("Failed")["status"]["message"]
     assert plugged(cairn, instance_id) == []
 
 
