@@ -93,7 +93,6 @@ class ComputeNodeStatus(Model):
     unclaimed_machines: Annotated[list[Uuid], Field(max_length=10000)] = []
     """Machines of Cairn on the host for which there is no Guest; the conductor decides."""
     drain: DrainStatus | None = None
-    observed_generation: int = 0
     conditions: Annotated[list[Condition], Field(max_length=16)] = []
 
 

@@ -28,7 +28,7 @@ from cairn_runtime.workqueue import WorkQueue
 log = structlog.get_logger()
 CONDITION_ATTEMPTS = 3
 UP = Condition(type="Up", status=ConditionStatus.TRUE, reason="AgentReports", message="The agent reports.")
-NOT_THE_AGENTS = ("conditions", "drain", "observedGeneration")
+NOT_THE_AGENTS = ("conditions", "drain")
 
 
 class Heartbeat:

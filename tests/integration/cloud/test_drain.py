@@ -79,6 +79,7 @@ def test_a_host_with_instances_in_all_states_is_emptied(cairn: Cairn, tenant: Te
     status = drained(cairn)["status"]["drain"]
     assert (status["instances"], status["moving"], status["done"]) == (0, 0, True)
     assert condition(cairn.node("quick"), "Up")["status"] == "True"
+    cairn.kubectl("wait", "--for=condition=Drained", "computenode/quick", "--timeout=5s")
     cairn.wait("quick to have no machine", lambda: not list((cairn.machines / "quick").glob("*.json")))
     assert is_disabled(cairn)
     tenant.create("late", host="quick")

@@ -258,3 +258,34 @@ def test_only_the_newest_ended_ones_are_kept(cairn: Cairn, tenant: Tenant, short
 
     cairn.wait("two to be left", lambda: len(names()) == 2)
     assert "move-3" in names()
+
+
+@pytest.fixture
+def hasty(cairn: Cairn) -> Iterator[None]:
+    """A conductor that confirms moves after a second, and gives moves up after four."""
+    settings = {"conductor__resize_confirm_seconds": 1, "conductor__move_timeout_seconds": 4}
+    with cairn.settings("conductor", **settings):
+        yield
+    cairn.start("conductor")
+
+
+def test_a_move_is_confirmed_by_itself_after_a_set_time(cairn: Cairn, tenant: Tenant, hasty: None) -> None:
+    instance_id = tenant.boot(host="quick")
+    create(cairn, tenant, type="Cold", host="frail")
+    until(tenant, "Completed")
+    row = cairn.row(instance_id)
+    assert (row.host, row.vm_state, row.move) == ("frail", VmState.ACTIVE, None)
+    assert "host quick kept" in told(tenant, "MoveConfirmed")[0]
+
+
+def test_a_move_that_takes_too_long_is_given_up(cairn: Cairn, tenant: Tenant, hasty: None) -> None:
+    instance_id = tenant.boot(host="quick")
+    with cairn.agent_stuck_at("agent-frail", "prepare_incoming"):
+        create(cairn, tenant, type="Live", host="frail")
+        message = until(tenant, "Failed")["status"]["message"]
+    cairn.start("agent-frail")
+    assert "not finished in time" in message
+    row = cairn.row(instance_id)
+    assert (row.host, row.vm_state, row.task_state, row.move) == ("quick", VmState.ACTIVE, None, None)
+    assert cairn.machine_on("quick", instance_id) is not None
+    cairn.wait("frail to have nothing of it", lambda: cairn.machine_on("frail", instance_id) is None)

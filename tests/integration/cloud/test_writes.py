@@ -46,6 +46,7 @@ def patient(cairn: Cairn) -> Iterator[None]:
         cairn.settings("agent-quick", agent__patience_seconds=PATIENCE_SECONDS),
     ):
         yield
+    cairn.start("conductor", "agent-quick")  # the next test's project is made before anybody else starts them
 
 
 @pytest.fixture
