@@ -37,6 +37,7 @@ class Operator(enum.Enum):
     """How a filter compares."""
 
     EQUAL = "equal"
+    NOT_EQUAL = "not equal"
     IN = "one of"
     NULL = "nothing there"
     MATCHES = "matches a regular expression"
@@ -341,6 +342,8 @@ def _compare(operator: Operator, column: sa.ColumnElement[Any], key: str) -> sa.
     if operator is Operator.MATCHES:
         return column.regexp_match(bindparam(key))
     value = bindparam(key, type_=column.type)
+    if operator is Operator.NOT_EQUAL:
+        return column != value
     if operator is Operator.FROM:
         return column >= value
     if operator is Operator.TO:

@@ -222,9 +222,12 @@ async def query_of(call: Call, *, detail: bool) -> tuple[InstanceQuery, list[tup
         filters.append(_filter(name, value, known))
     filters += _status(call, [value for name, value in fields if name == "status"])
     _check_range(given)
+    deleted = _deleted(call, given, filters, administrator=administrator)
+    if deleted is Deleted.NO and not _wants_soft_deleted(given, filters, administrator=administrator):
+        filters.append(Filter(Operator.NOT_EQUAL, "vm_state", VmState.SOFT_DELETED.value))
     query = InstanceQuery(
         project=await _project(call, given, detail=detail),
-        deleted=_deleted(call, given, filters, administrator=administrator),
+        deleted=deleted,
         filters=tuple(filters),
         sort=_sort(call, fields),
         marker=given.get("marker"),
@@ -292,6 +295,14 @@ def _deleted(call: Call, given: dict[str, str], filters: list[Filter], *, admini
     if any(item.column == "updated_at" for item in filters):
         return Deleted.TOO
     return Deleted.NO
+
+
+def _wants_soft_deleted(given: dict[str, str], filters: list[Filter], *, administrator: bool) -> bool:
+    """Lists leave out what waits to be reclaimed, unless its state is asked for. (Nova: lists it for
+    administrators with `soft_deleted`, and by no status.)"""
+    if administrator and given.get("soft_deleted", "no").lower() in TRUE_WORDS:
+        return True
+    return any(item.column == "vm_state" for item in filters)
 
 
 async def _project(call: Call, given: dict[str, str], *, detail: bool) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from cairn_crds.instance import PowerState
@@ -27,6 +28,10 @@ def forgiving(room: Room) -> None:
         client._transport.app = gateway.app  # type: ignore[attr-defined]
 
 
+async def listed(client: httpx.AsyncClient, query: str = "") -> list[str]:
+    return [server["id"] for server in (await client.get(SERVERS + query)).json()["servers"]]
+
+
 async def test_a_deleted_server_can_be_restored(room: Room) -> None:
     forgiving(room)
     server_id = await placed(room)
@@ -37,6 +42,9 @@ async def test_a_deleted_server_can_be_restored(room: Room) -> None:
     assert (await room.member.delete(f"{SERVERS}/{server_id}")).status_code == 204, "twice is once"
     await put(room, server_id, VmState.SOFT_DELETED, host="h1", power_state=PowerState.SHUTDOWN)
     assert (await room.show(server_id))["status"] == "SOFT_DELETED"
+    assert await listed(room.member) == []
+    assert await listed(room.member, "?status=SOFT_DELETED") == [server_id]
+    assert await listed(room.admin, "?all_tenants=1&soft_deleted=1") == [server_id]
     assert (await room.member.delete(f"{SERVERS}/{server_id}")).status_code == 204
     assert (await row(room, server_id)).vm_state is VmState.SOFT_DELETED
     assert (await room.act(server_id, restore=None)).status_code == 202
