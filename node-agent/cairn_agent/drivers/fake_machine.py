@@ -56,6 +56,8 @@ class FakeMachine:
         self.boots += 1
         self.power_state = PowerState.RUNNING
         self.write(f"boot {self.boots} of {self.instance_id}")
+        self.write(f"{self.shape.get('vcpus', 0)} CPUs, {self.shape.get('memory_mib', 0)} MiB of memory")
+        self.write(f"{len(self.shape.get('macs', ()))} network cards")
 
     def take_shape(self, spec: GuestSpec, volumes: list[dict[str, Any]]) -> None:
         """Be as `spec` says, with these volumes."""

@@ -27,6 +27,7 @@ from integration.cloud.laboratory import Laboratory
 from support.gateway import Badges, GatewayUnderTest
 
 SERVERS = "/compute/v2.1/servers"
+BOOTED = "boot 1 of {}\n1 CPUs, 64 MiB of memory\n1 network cards\n"
 HOST_SECONDS = 3.0
 
 
@@ -77,9 +78,9 @@ async def boot(tenant: Tenant, zone: str = "frail", **spec: Any) -> str:
 async def test_the_console_log(desk: Desk, tenant: Tenant) -> None:
     server_id = await boot(tenant)
     answer = await desk.log(server_id)
-    assert (answer.status_code, answer.json()) == (200, {"output": f"boot 1 of {server_id}\n"})
+    assert (answer.status_code, answer.json()) == (200, {"output": BOOTED.format(server_id)})
     assert (await desk.log(server_id, length=1)).json() == {"output": ""}
-    assert (await desk.log(server_id, length="2")).json() == answer.json()
+    assert (await desk.log(server_id, length="4")).json() == answer.json()
     assert (await desk.log(server_id, length=-1)).json() == answer.json()
     assert (await desk.log(server_id, length=-2)).status_code == 400
     assert (await desk.log(server_id, lines=3)).status_code == 400

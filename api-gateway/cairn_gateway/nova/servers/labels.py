@@ -121,7 +121,7 @@ async def update(call: Call) -> Answer:
     after = await change(call, make, record)
     server = ServerView(call, await surroundings(call, [after])).full(after)
     if call.version < since.SERVER_SHAPE_UNIFORM:
-        server = {name: value for name, value in server.items() if name in brief_fields(call)}
+        server = brief(call, server)
     return Answer({"server": server})
 
 
@@ -145,8 +145,9 @@ _BRIEF = frozenset(
 )  # fmt: skip
 
 
-def brief_fields(call: Call) -> frozenset[str]:
-    """What PUT, and the action rebuild, answered before 2.75."""
+def brief(call: Call, server: Json, *more: str) -> Json:
+    """What PUT, and the action rebuild, answered before 2.75: these fields, `more`, and of addresses nothing but
+    themselves."""
     newer = {
         "locked": since.SERVER_LOCKED,
         "description": since.SERVER_DESCRIPTION,
@@ -155,7 +156,13 @@ def brief_fields(call: Call) -> frozenset[str]:
         "server_groups": since.SERVER_GROUPS_IN_SERVER,
         "locked_reason": since.LOCK_REASON,
     }
-    return _BRIEF | {name for name, version in newer.items() if call.version >= version}
+    known = _BRIEF.union(more, (name for name, version in newer.items() if call.version >= version))
+    shown = {name: value for name, value in server.items() if name in known}
+    shown["addresses"] = {
+        network: [{"version": one["version"], "addr": one["addr"]} for one in found]
+        for network, found in server["addresses"].items()
+    }
+    return shown
 
 
 # --- metadata --------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from cairn_gateway.nova.servers.create_models import (
     UserData,
 )
 from cairn_gateway.nova.servers.hostnames import Hostname
-from cairn_gateway.nova.servers.labels import brief_fields
+from cairn_gateway.nova.servers.labels import brief
 from cairn_gateway.nova.servers.load import server_of, surroundings, target_of
 from cairn_gateway.nova.servers.parts import find_key_pair
 from cairn_gateway.nova.servers.passwords import AdminPassword, admin_password
@@ -166,10 +166,7 @@ async def _answer(call: Call, record: InstanceRecord, password: AdminPassword | 
     """The server as it is now; what PUT shows of it, and what only a rebuild shows."""
     server = ServerView(call, await surroundings(call, [record])).full(record)
     if call.version < since.SERVER_SHAPE_UNIFORM:
-        shown = brief_fields(call)
-        if call.version >= since.REBUILD_KEYPAIR:
-            shown |= {"key_name"}
-        server = {name: value for name, value in server.items() if name in shown}
+        server = brief(call, server, *(["key_name"] if call.version >= since.REBUILD_KEYPAIR else []))
     server.pop("OS-EXT-SRV-ATTR:user_data", None)
     if call.version >= since.REBUILD_USER_DATA:
         server["user_data"] = user_data_of(record)
