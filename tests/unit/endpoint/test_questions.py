@@ -41,7 +41,7 @@ async def raw(house: House, path: str, method: str = "GET", **options: object) -
 async def test_the_end_of_the_console_log(house: House) -> None:
     instance_id = await house.machine()
     log = await house.client.console_log(house.peer, instance_id, 10000)
-    assert log == f"boot 1 of {instance_id}\r\n".encode()
+    assert log.startswith(f"boot 1 of {instance_id}\r\n".encode())
     assert await house.client.console_log(house.peer, instance_id, 4) == log[-4:]
     assert await house.client.console_log(house.peer, instance_id, 0) == b""
 

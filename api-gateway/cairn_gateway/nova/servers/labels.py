@@ -146,8 +146,8 @@ _BRIEF = frozenset(
 
 
 def brief(call: Call, server: Json, *more: str) -> Json:
-    """What PUT, and the action rebuild, answered before 2.75: these fields, `more`, and of addresses nothing but
-    themselves."""
+    """What PUT, and the action rebuild, answered before 2.75: these fields, `more`, and of addresses nothing
+    but themselves."""
     newer = {
         "locked": since.SERVER_LOCKED,
         "description": since.SERVER_DESCRIPTION,
