@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from cairn_crds.generated import write_or_check
-from cairn_database.legality import ACTIONS, Requirement
+from cairn_database.legality import ACTIONS, NEEDS, Requirement
 from cairn_database.records import TaskState, VmState
 
 HEAD = """# Which action in which state
@@ -22,6 +22,8 @@ say (`nova/compute/api.py`).
 - **lock**: `heeded` means that a locked instance refuses it to everybody but administrators and people who
   may edit the resource: *Instance … is locked*.
 - **launched**: `yes` means that it has to have run once: *… before it has been launched*.
+- **trait**: what the instance's host has to say of itself (`status.traits` of its ComputeNode), where not
+  every hypervisor can do it. On one that cannot it is refused before anything starts (501).
 """
 SHORT = {VmState.SHELVED_OFFLOADED: "offloaded", VmState.SOFT_DELETED: "soft-deleted"}
 
@@ -29,13 +31,14 @@ SHORT = {VmState.SHELVED_OFFLOADED: "offloaded", VmState.SOFT_DELETED: "soft-del
 def page() -> str:
     """The page's text."""
     states = [SHORT.get(state, state.value) for state in VmState]
-    head = ["action", *states, "task", "lock", "launched"]
+    head = ["action", *states, "task", "lock", "launched", "trait"]
     lines = [HEAD, _row(head), _row(["---"] * len(head))]
     for action, needed in ACTIONS.items():
         cells = ["yes" if needed.vm_states is None or state in needed.vm_states else "·" for state in VmState]
         lock = "heeded" if needed.heeds_lock else "–"
         launched = "yes" if needed.must_have_launched else "–"
-        lines.append(_row([f"`{action}`", *cells, _tasks(needed), lock, launched]))
+        trait = f"`{NEEDS[action]}`" if action in NEEDS else "–"
+        lines.append(_row([f"`{action}`", *cells, _tasks(needed), lock, launched, trait]))
     return "\n".join(lines) + "\n"
 
 
