@@ -145,6 +145,8 @@ class Machine:
             libvirt__instances_directory=home.instances,
             libvirt__images_directory=home.images,
             libvirt__run_directory=home.guests,
+            volumes__local_directory=home.instances.parent / "volumes",
+            volumes__shared_directory=home.instances.parent / "shared-volumes",
             libvirt__image_file_roots=json.dumps([str(self.image.path.parent)]),
         )
 

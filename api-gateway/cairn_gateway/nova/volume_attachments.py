@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import structlog
 from pydantic import Field, StringConstraints
 
-from cairn_crds import Metadata, VolumeAttachment, VolumeAttachmentSpec
+from cairn_crds import VolumeAttachment
 from cairn_database import InstanceNotFound, InstanceRecord, VmState
 from cairn_database.legality import ActionRefused, InstanceLocked, NotCapable
 from cairn_database.records import AttachedVolume
@@ -37,6 +37,7 @@ from cairn_gateway.nova import microversions as since
 from cairn_gateway.nova.microversions import before
 from cairn_gateway.nova.servers.actions import asked_by, perform
 from cairn_gateway.nova.servers.create_models import Tag
+from cairn_gateway.nova.servers.disks import attachment_name, make_volume_resources
 from cairn_gateway.nova.servers.load import server_of, target_of
 from cairn_runtime.kubernetes import KubernetesError
 
@@ -145,7 +146,7 @@ async def attach(call: Call) -> Answer:
         raise BadRequest("Multiattach volumes are only supported starting with compute API version 2.60.")
     with _as_nova():
         after = await attaching.attach(call.services.db, record.id, asked_by(call), want)
-    await _make_resource(call, after, volume)
+    await make_volume_resources(call, after)
     await call.services.cluster.hint(after.namespace, after.name, call.request_id)
     if call.version >= since.VOLUME_ATTACH_LATER:
         return Answer(status=202)
@@ -224,30 +225,6 @@ async def _volume(call: Call, record: InstanceRecord, volume_id: str) -> VolumeR
     if found is None or found.project != record.project:
         raise NotFound(f"Volume {volume_id} could not be found.")
     return found
-
-
-async def _make_resource(call: Call, record: InstanceRecord, volume: VolumeRecord) -> None:
-    """The row is what counts; the resource is for who looks by kubectl."""
-    mine = attaching.of_instance(record, volume.id)
-    resource = VolumeAttachment(
-        metadata=Metadata(name=attachment_name(record, volume.name), namespace=record.namespace),
-        spec=VolumeAttachmentSpec(
-            instance=record.name,
-            volume=volume.name,
-            read_only=mine.read_only,
-            delete_on_termination=mine.delete_on_termination,
-            tag=mine.tag,
-        ),
-    )
-    try:
-        await call.services.cluster.create(resource)
-    except KubernetesError as error:
-        log.warning("volume.resource_later", volume_id=volume.id, error=str(error))
-
-
-def attachment_name(record: InstanceRecord, volume: str) -> str:
-    """What the VolumeAttachment of an attachment that came through this API is called."""
-    return f"{record.name}.{volume}"[:253].rstrip(".-")
 
 
 async def _drop_resource(call: Call, record: InstanceRecord, volume_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 from cairn_agent.drivers.api_operations import OperationFailed
 from cairn_crds import HostVolume, Volume, VolumeAttachment
 from cairn_crds.guest import node_namespace
+from cairn_crds.volume import VolumeSpec
+from cairn_database import NewInstance, instances
 from cairn_database.volumes import store
+from cairn_database.volumes.wants import NewVolume, VolumeWant
 from integration.cloud.api import Body
 from integration.cloud.cairn import Cairn, Tenant, condition
 from integration.cloud.laboratory import Laboratory
@@ -164,3 +168,38 @@ def test_lost_resources_come_back(cairn: Cairn, tenant: Tenant, disks: Disks) ->
     found = cairn.sql(store.get(cairn.db, volume_id))
     assert found is not None
     assert found.made_gib == 1
+
+
+def test_an_instance_boots_from_a_volume_that_goes_with_it(
+    cairn: Cairn, tenant: Tenant, disks: Disks
+) -> None:
+    tenant.boot("model")
+    model = cairn.row(cairn.wait("the model", lambda: tenant.get("model")["status"]["instanceId"]))
+    instance_id, root = str(uuid.uuid4()), str(uuid.uuid4())
+    made = NewVolume(
+        id=root,
+        project=model.project,
+        namespace=model.namespace,
+        name="vm-root",
+        spec=VolumeSpec(size_gib=2, image=model.image["name"]),
+        image=model.image,
+    )
+    new = NewInstance(
+        id=instance_id,
+        project=model.project,
+        namespace=model.namespace,
+        name="vm",
+        request={**model.request, "spec": {**model.spec, "networks": []}, "networks": []},
+        flavor=model.flavor,
+        image=model.image,
+        volumes=(VolumeWant(volume_id=root, boot_index=0, delete_on_termination=True, new=made),),
+    )
+    cairn.sql(instances.register(cairn.db, new))
+    tenant.phase("Active")
+    assert plugged(cairn, instance_id) == [{"id": root, "sizeGiB": 2, "readOnly": False}]
+    disks.phase("InUse", "vm-root")
+    assert cairn.row(instance_id).pinned_host == cairn.row(instance_id).host
+    tenant.delete()
+    tenant.gone()
+    disks.gone(Volume, "vm-root")
+    assert cairn.sql(store.get(cairn.db, root)) is None

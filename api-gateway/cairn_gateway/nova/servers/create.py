@@ -24,6 +24,14 @@ from cairn_database import (
     instances,
     quota_limits,
 )
+from cairn_database.volumes.errors import (
+    TooManyVolumes,
+    VolumeElsewhere,
+    VolumeGoing,
+    VolumeInUse,
+    VolumeNotBootable,
+    VolumeNotFound,
+)
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import BadRequest, Forbidden, NotImplementedYet, OverQuota
 from cairn_gateway.http.routes import Enforce, Route
@@ -34,6 +42,7 @@ from cairn_gateway.nova.availability_zones import zones
 from cairn_gateway.nova.paging import PREFIX, links
 from cairn_gateway.nova.servers import hostnames
 from cairn_gateway.nova.servers.create_models import MOST_SERVERS, CreateServer, ServerWish
+from cairn_gateway.nova.servers.disks import make_volume_resources
 from cairn_gateway.nova.servers.parts import Parts, find_parts
 from cairn_gateway.nova.servers.passwords import AdminPassword, admin_password
 from cairn_runtime.kubernetes import KubernetesError
@@ -41,6 +50,15 @@ from cairn_runtime.kubernetes import KubernetesError
 log = structlog.get_logger()
 RULE = "os_compute_api:servers:create"
 MANUAL = "MANUAL"
+NO_VOLUME = (
+    TooManyVolumes,
+    VolumeElsewhere,
+    VolumeGoing,
+    VolumeInUse,
+    VolumeNotBootable,
+    VolumeNotFound,
+)
+"""Why a server does not get the volumes that it asks for."""
 
 
 async def create(call: Call) -> Answer:
@@ -125,7 +143,7 @@ def _refuse_what_is_not_there(call: Call, wish: ServerWish) -> None:
     if wish.personality:
         raise NotImplementedYet("Cairn cannot inject files yet: use user data in place of personality.")
     if wish.block_device_mapping:
-        raise NotImplementedYet("Cairn has no volumes yet: leave block_device_mapping out.")
+        raise NotImplementedYet("Cairn reads block_device_mapping_v2 only: leave block_device_mapping out.")
     if wish.hostname is not None and (wish.max_count or 1) > 1:
         raise BadRequest("A hostname cannot be given to several servers: leave it out, or ask for one.")
 
@@ -166,6 +184,7 @@ def _instances(
         server_id, number = str(uuid.uuid4()), None if count == 1 else index + 1
         display_name = wish.name if number is None else f"{wish.name}-{number}"
         hostname = wish.hostname or hostnames.from_name(wish.name, server_id, number)
+        name = with_suffix(base)
         wanted = _spec(call, wish, parts, zone=zone, display_name=display_name, hostname=hostname)
         wanted = wanted.model_copy(update={"admin_password_hash": password_hash})
         spec = wanted.to_api()
@@ -174,7 +193,7 @@ def _instances(
                 id=server_id,
                 project=caller.project,
                 namespace=caller.namespace,
-                name=with_suffix(base),
+                name=name,
                 request={
                     "spec": spec,
                     "networks": parts.networks,
@@ -190,6 +209,7 @@ def _instances(
                 request_id=call.request_id,
                 user_id=caller.user_id,
                 details=_details(wish, parts, reservation, index),
+                volumes=tuple(planned.want(call, name, place) for place, planned in enumerate(parts.volumes)),
             )
         )
     return found
@@ -240,7 +260,7 @@ async def _register(call: Call, new: list[NewInstance], at_least: int) -> list[I
         raise OverQuota(str(error)) from error
     except (ProjectDisabled, ProjectNotFound) as error:
         raise Forbidden(str(error)) from error
-    except ServerGroupNotFound as error:
+    except (ServerGroupNotFound, *NO_VOLUME) as error:
         raise BadRequest(str(error)) from error
 
 
@@ -259,6 +279,8 @@ async def _make_resource(call: Call, record: InstanceRecord) -> None:
         await call.services.cluster.create(resource)
     except KubernetesError as error:
         log.warning("server.resource_later", instance_id=record.id, error=str(error))
+    if record.volumes:
+        await make_volume_resources(call, record)
 
 
 def _answer(

@@ -11,8 +11,14 @@ from typing import Any
 from cairn_database import KeyPairRecord, admission, flavors, key_pairs, nodes, tenants
 from cairn_database.admission import Refusal
 from cairn_gateway.http.call import Call
-from cairn_gateway.http.faults import BadRequest, NotImplementedYet
-from cairn_gateway.nova.servers.create_models import BlockDevice, SchedulerHints, ServerWish
+from cairn_gateway.http.faults import BadRequest
+from cairn_gateway.nova.servers.create_models import SchedulerHints, ServerWish
+from cairn_gateway.nova.servers.disks import (
+    PlannedVolume,
+    find_disks,
+    image_document,
+    image_of_volume,
+)
 from cairn_gateway.nova.servers.wiring import find_networks, find_security_groups
 from cairn_gateway.services import ImageToBoot
 
@@ -42,6 +48,7 @@ class Parts:
     given_hints: Json = field(default_factory=dict)
     """As they were given."""
     host: str | None = None
+    volumes: tuple[PlannedVolume, ...] = ()
 
 
 async def find_parts(
@@ -52,10 +59,13 @@ async def find_parts(
     flavor = await flavors.by_id(call.services.db, wish.flavor_ref.rsplit("/", 1)[-1])
     if flavor is None:
         raise BadRequest(f"Flavor {wish.flavor_ref} could not be found.")
-    image = await _image(call, wish)
+    disks = await find_disks(call, wish)
+    root = any(planned.device.boot_index == 0 for planned in disks.volumes)
+    image = None if root else await _image(call, disks.image_ref)
     try:
         admission.check_flavor(flavor.name, flavor.spec, project)
-        admission.check_fit(flavor.name, flavor.spec, image.name, image.spec)
+        if image is not None:
+            admission.check_fit(flavor.name, flavor.spec, image.name, image.spec)
         requests, networks = await find_networks(call, wish.networks)
     except Refusal as refusal:
         raise BadRequest(refusal.message) from refusal
@@ -63,7 +73,8 @@ async def find_parts(
     group_id, group_name = await _server_group(call, hints)
     return Parts(
         flavor={**flavor.spec.to_api(), "id": flavor.id, "name": flavor.resource, "displayName": flavor.name},
-        image={**image.spec.to_api(), "id": image.id, "name": image.resource, "displayName": image.name},
+        image=image_document(image) if image is not None else image_of_volume(disks),
+        volumes=disks.volumes,
         key_pair=key,
         key_pair_resource=key_resource,
         requests=requests,
@@ -76,10 +87,7 @@ async def find_parts(
     )
 
 
-async def _image(call: Call, wish: ServerWish) -> ImageToBoot:
-    reference = wish.image_ref or ""
-    for device in wish.block_device_mapping_v2:
-        reference = _boots_from_image(device, reference)
+async def _image(call: Call, reference: str) -> ImageToBoot:
     if not reference:
         raise BadRequest("Invalid imageRef provided: an image to boot from must be given.")
     found = await call.services.images.find(call, reference.rsplit("/", 1)[-1])
@@ -88,21 +96,6 @@ async def _image(call: Call, wish: ServerWish) -> ImageToBoot:
     if found.status != "active":
         raise BadRequest(f"Image {found.id} is not active.")
     return found
-
-
-def _boots_from_image(device: BlockDevice, reference: str) -> str:
-    """The one mapping that needs no volume: the image as the root disk, which clients spell out."""
-    local = device.destination_type in (None, "local")
-    if device.source_type == "image" and local and device.boot_index in (0, None):
-        if reference and device.uuid and device.uuid != reference:
-            raise BadRequest("The boot disk in block_device_mapping_v2 is another image than imageRef.")
-        return device.uuid or reference
-    if device.source_type == "blank" and local:
-        raise NotImplementedYet(
-            "Cairn makes ephemeral and swap disks of the flavor's sizes only: leave them out of "
-            "block_device_mapping_v2."
-        )
-    raise NotImplementedYet("Cairn has no volumes yet: boot from an image, on a local disk.")
 
 
 async def find_key_pair(call: Call, name: str | None) -> tuple[KeyPairRecord | None, str | None]:

@@ -124,7 +124,11 @@ async def test_a_name_need_not_be_unique(room: Room) -> None:
         ({"availability_zone": "a:b:c:d"}, 400, "zone:host:node"),
         ({"availability_zone": "nova:node-0"}, 403, "forced_host"),
         ({"adminPass": 5}, 400, "adminPass"),
-        ({"block_device_mapping_v2": [{"source_type": "volume", "uuid": "v"}]}, 501, "volumes"),
+        (
+            {"block_device_mapping_v2": [{"source_type": "volume", "uuid": "v"}]},
+            400,
+            "failed to get volume v",
+        ),
     ],
 )
 async def test_bad_wishes_are_refused_and_leave_nothing(

@@ -6,13 +6,14 @@ import uuid
 from typing import Any
 
 import httpx
+import pytest
 
-from cairn_crds import VolumeAttachment
+from cairn_crds import Volume, VolumeAttachment
 from cairn_crds.volume import VolumeSpec
 from cairn_database import VmState, instances
 from cairn_database.volumes import attaching, store
 from cairn_database.volumes.wants import NewVolume
-from integration.gateway.servers.conftest import Room
+from integration.gateway.servers.conftest import IMAGE, Room
 from integration.gateway.servers.test_actions import active, put
 
 SERVERS = "/compute/v2.1/servers"
@@ -129,3 +130,62 @@ async def test_what_is_refused(room: Room) -> None:
     path = f"{SERVERS}/{server_id}/os-volume_attachments"
     assert (await room.stranger.get(path)).status_code == 404
     assert (await room.reader.delete(f"{path}/{volume_id}")).status_code == 403
+
+
+async def boot(room: Room, *devices: dict[str, Any], **fields: Any) -> httpx.Response:
+    body = {"name": "db", "flavorRef": "small", "networks": "none", "block_device_mapping_v2": devices}
+    headers = {"OpenStack-API-Version": "compute 2.67"}
+    return await room.member.post(SERVERS, json={"server": body | fields}, headers=headers)
+
+
+def disk(source: str, **fields: Any) -> dict[str, Any]:
+    return {"source_type": source, "destination_type": "volume", **fields}
+
+
+async def test_a_server_is_made_with_volumes(room: Room) -> None:
+    data = await volume(room)
+    answer = await boot(
+        room,
+        disk("image", uuid=IMAGE, boot_index=0, volume_size=3, delete_on_termination=True),
+        disk("blank", volume_size=2, volume_type="shared", tag="scratch"),
+        disk("volume", uuid=data),
+    )
+    assert answer.status_code == 202, answer.text
+    server_id = answer.json()["server"]["id"]
+    server = await room.show(server_id)
+    assert server["image"] == ""
+    assert [one["delete_on_termination"] for one in server["os-extended-volumes:volumes_attached"]] == [
+        True, False, False,
+    ]  # fmt: skip
+    record = await instances.get(room.gateway.services.db, server_id)
+    root, scratch, given = record.volumes
+    assert (record.boots_from_volume, root.device, root.size_gib) == (True, "/dev/vda", 3)
+    assert (scratch.backend, scratch.tag, given.volume_id) == ("Shared", "scratch", data)
+    cluster = room.gateway.services.cluster
+    made = await cluster.get(Volume, f"{record.name}-0", record.namespace)
+    assert (made.spec.image, made.spec.size_gib) == ("demo", 3)
+    assert (
+        await cluster.get(VolumeAttachment, f"{record.name}.data", record.namespace)
+    ).spec.volume == "data"
+    refused = await room.act(server_id, rebuild={"imageRef": IMAGE})
+    assert refused.status_code in (400, 409)
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        [disk("image", uuid=IMAGE, boot_index=0)],
+        [disk("blank", boot_index=0, volume_size=1)],
+        [disk("blank")],
+        [disk("snapshot", uuid=str(uuid.uuid4()), boot_index=0)],
+        [disk("volume", uuid=str(uuid.uuid4()), boot_index=0)],
+        [disk("image", uuid=IMAGE, boot_index=0, volume_size=1, volume_type="gold")],
+        [disk("image", uuid=IMAGE, boot_index=0, volume_size=1)] * 2,
+        [disk("image", uuid=str(uuid.uuid4()), boot_index=0, volume_size=1)],
+        [{"source_type": "volume", "destination_type": "local", "uuid": str(uuid.uuid4())}],
+    ],
+)
+async def test_disks_that_cannot_be(room: Room, devices: list[dict[str, Any]]) -> None:
+    answer = await boot(room, *devices)
+    assert answer.status_code == 400, answer.text
+    assert (await room.member.get(SERVERS)).json()["servers"] == []
