@@ -14,7 +14,7 @@ from cairn_gateway.nova import hypervisors_view as views
 from cairn_gateway.nova.audit_log import last_month
 from cairn_gateway.nova.microversions import MAX, MIN
 from cairn_gateway.nova.moments import row_moment
-from cairn_gateway.nova.services_known import control_service, control_services
+from cairn_gateway.nova.services_known import compute_service, control_service, control_services
 from cairn_runtime.kubernetes import ApiServerUnavailable
 
 NOW = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
@@ -101,6 +101,15 @@ def test_audits_are_of_the_last_whole_month(moment: str, begin: str, end: str) -
 def lease(component: str, holder: str | None, renewed: str | None) -> dict[str, Any]:
     labels = {"compute.cairn.dev/component": component}
     return {"metadata": {"labels": labels}, "spec": {"holderIdentity": holder, "renewTime": renewed}}
+
+
+def test_a_host_that_is_drained_is_disabled_and_says_why() -> None:
+    service = compute_service(node({"drain": True}), {})
+    assert (service.disabled, "drained" in (service.disabled_reason or "")) == (True, True)
+    assert views.brief(MAX, node({"drain": True}))["status"] == "disabled"
+    own = compute_service(node({"drain": True, "disabled": True, "disabledReason": "new disks"}), {})
+    assert own.disabled_reason == "new disks"
+    assert not compute_service(node(), {}).disabled
 
 
 def test_a_lease_is_a_service_of_the_control_plane() -> None:
