@@ -16,6 +16,7 @@ from cairn_crds.instance import DesiredPower
 from cairn_database import (
     AddressesExhausted,
     AddressInUse,
+    DatabaseError,
     InstanceRecord,
     KeyPairRecord,
     MacInUse,
@@ -42,6 +43,7 @@ from cairn_database.networking.errors import (
     TooManyInterfaces,
 )
 from cairn_database.networking.plugging import Plug
+from cairn_operator.conductor import images
 from cairn_operator.conductor.power import ACTIONS, power_task
 from cairn_operator.conductor.resolve import (
     flavor_of,
@@ -201,18 +203,20 @@ async def _power(scope: Scope, instance: Instance, record: InstanceRecord, asked
 
 
 async def _shelve(scope: Scope, record: InstanceRecord, asked: Asked) -> InstanceRecord:
-    legality.check("shelve", record, overrides_lock=True)
-    base = scope.env.settings.image_store_url
+    db, base = scope.env.db, scope.env.settings.image_store_url
+    await db.read(lambda conn: capabilities.judge(conn, "shelve", record, overrides_lock=True))
     if not base:
         raise Refusal(
             "NoImageStore",
             "An instance is shelved as an image, and this Cairn's conductor knows of no image store "
             "(conductor.image_store_url). Ask an administrator, or use the Compute API.",
         )
-    image_id, url = await snapshots.reserve(
-        scope.env.db, base, name=f"{record.display_name}-shelved", instance=record
-    )
-    return await moving.shelve(scope.env.db, record.id, asked, image_id=image_id, url=url)
+    image_id, url = await snapshots.reserve(db, base, name=f"{record.display_name}-shelved", instance=record)
+    try:
+        return await moving.shelve(db, record.id, asked, image_id=image_id, url=url)
+    except DatabaseError:
+        await images.forget(db, scope.env.kubernetes, image_id)
+        raise
 
 
 async def _security_groups(
