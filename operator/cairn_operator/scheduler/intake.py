@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cairn_crds.server_group import GroupPolicy
 from cairn_database import Database, InstanceRecord, ServerGroupNotFound, claims, hosts, instances, tenants
+from cairn_database.legality import NEEDS
 from cairn_database.records import MoveKind
 from cairn_operator.scheduler.request import (
+    ExtraSpecs,
     Group,
     InvalidRequest,
     PlacementRequest,
@@ -170,6 +172,18 @@ def _group(group: GroupState, record: InstanceRecord) -> Group:
     return Group(group.id, group.policy, group.max_per_host, hosts)
 
 
+MOVES = {MoveKind.LIVE: "live_migrate", MoveKind.MIGRATION: "migrate", MoveKind.RESIZE: "resize"}
+"""The actions that moves are; the destination has to be capable of them as the source is."""
+
+
+def _extra(record: InstanceRecord, specs: ExtraSpecs) -> ExtraSpecs:
+    """The flavor's extra specs, and what the move asks of its destination."""
+    action = MOVES.get(record.move.kind) if record.move is not None else None
+    return (
+        specs if action is None else replace(specs, required_traits=specs.required_traits | {NEEDS[action]})
+    )
+
+
 def _wanted_host(record: InstanceRecord) -> str | None:
     """The only host that will do: the one whose own disk has a volume of it; of a move, the one that was
     asked for with it."""
@@ -213,7 +227,7 @@ def read_record(
             project=record.project,
             flavor=str(flavor.get("name", "")),
             image=str(image.get("name", "")),
-            extra=read_extra_specs(pairs(flavor.get("extraSpecs") or {}), properties),
+            extra=_extra(record, read_extra_specs(pairs(flavor.get("extraSpecs") or {}), properties)),
             image_properties=properties,
             zone=record.availability_zone,
             host=_wanted_host(record),

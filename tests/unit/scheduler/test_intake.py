@@ -13,6 +13,7 @@ from cairn_crds.image import ImageSpec
 from cairn_crds.instance import PowerState, SchedulerHints
 from cairn_crds.server_group import GroupPolicy
 from cairn_database import InstanceRecord, TaskState, VmState
+from cairn_database.records import Move, MoveKind
 from cairn_operator.scheduler.intake import GroupState, hint, read_record
 from cairn_operator.scheduler.request import InvalidRequest
 
@@ -149,3 +150,19 @@ def test_only_the_hard_policies_are_checked_by_the_claim() -> None:
                 2,
                 7,
             )
+
+
+def test_a_move_asks_for_another_host_that_is_capable_of_it() -> None:
+    def moving(kind: MoveKind, **values: Any) -> InstanceRecord:
+        move = Move("m", kind, "east-1", VmState.ACTIVE, **values)
+        return record(move=move, host="east-1", request={"spec": {"host": "east-1"}})
+
+    live = read_record(moving(MoveKind.LIVE, wanted_host="east-2"))
+    assert (live.host, live.excluded_hosts) == ("east-2", {"bad", "east-1"})
+    assert "COMPUTE_CAIRN_LIVE_MIGRATION" in live.extra.required_traits
+    larger = FlavorSpec(vcpus=8, memory_mib=8192).to_api() | {"name": "m1.large"}
+    resize = read_record(moving(MoveKind.RESIZE, new_flavor=larger))
+    assert (resize.vcpus, resize.memory_mib, resize.host) == (8, 8192, None)
+    assert resize.excluded_hosts == {"bad"}, "a resize may stay where it is"
+    assert "COMPUTE_CAIRN_RESIZE" in resize.extra.required_traits
+    assert read_record(record()).extra.required_traits == {"AVX", "SSD"}
