@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict
 from cairn_agent.drivers import this_host
 from cairn_agent.drivers.api import DriverError, Step, StepReporter
 from cairn_agent.drivers.api_operations import MachineOperation
-from cairn_agent.drivers.libvirt import domains, storage
+from cairn_agent.drivers.libvirt import domains, storage, volume_files
 from cairn_agent.drivers.libvirt.spawning import Spawn
 from cairn_agent.drivers.libvirt.storage import GIB, MIB
-from cairn_agent.drivers.libvirt.workshop import Workshop
+from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
 
 
 class LiveAddress(BaseModel):
@@ -72,6 +72,7 @@ class Prepare(Spawn):
     shared: bool
 
     async def run(self) -> None:
+        await volume_files.require(Machine(self.workshop, self.node, self.instance_id), self.spec)
         for step in (self.image, self.network, self.config_drive, self.disk):
             await step()
 
@@ -84,9 +85,10 @@ class Prepare(Spawn):
             return
         await self.report(Step.DISK)
         files, spec = self.files, self.spec
-        base = files.base(spec.image.disk_format)
-        size = await self.in_thread(lambda: storage.wanted_size(spec, base))
-        await storage.make_overlay(files.root, base, size)
+        if not spec.boots_from_volume:
+            base = files.base(spec.image.disk_format)
+            size = await self.in_thread(lambda: storage.wanted_size(spec, base))
+            await storage.make_overlay(files.root, base, size)
         await self.in_thread(lambda: _empty(files.ephemeral, spec.ephemeral_disk_gib * GIB))
         await self.in_thread(lambda: _empty(files.swap, spec.swap_mib * MIB))
 

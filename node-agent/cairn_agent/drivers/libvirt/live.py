@@ -121,13 +121,14 @@ class LiveMigration:
             libvirt.VIR_MIGRATE_PARAM_DEST_XML: arriving_xml(live, files, address),
             libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: arriving_xml(stored, files, address),
         }
-        if address.shared:
+        if address.shared or self.operation.spec.volumes:
             # libvirt knows a few shared file systems by name; that the other host found this host's own
-            # files says more.
+            # files, or those of the machine's volumes, says more.
             flags |= libvirt.VIR_MIGRATE_UNSAFE
-        else:
+        copied = [] if address.shared else copied_disks(live, files)
+        if copied:  # none at all would mean every one
             flags |= libvirt.VIR_MIGRATE_NON_SHARED_INC
-            parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = copied_disks(live, files)
+            parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = copied
         match _channel(settings.migration_channel, address.uri):
             case MigrationChannel.TUNNELLED:
                 flags |= libvirt.VIR_MIGRATE_TUNNELLED

@@ -91,7 +91,7 @@ class Import(Spawn):
             and not await self.in_thread(files.swap.exists)
         ):
             await self._swap()
-        if not await self.in_thread(files.root.exists):
+        if not self.spec.boots_from_volume and not await self.in_thread(files.root.exists):
             await self._root()
         await storage.make_other_disks(files, self.spec)
 

@@ -83,7 +83,7 @@ def check_size(name: str, size: int, gib: int) -> None:
 async def grow_disks(files: MachineFiles, spec: GuestSpec) -> None:
     """Make the disks as large as the spec says, and those that are missing. Raises NoSpace."""
     size = spec.root_disk_gib * GIB
-    if size > await storage.virtual_disk_size(files.root, "qcow2"):
+    if not spec.boots_from_volume and size > await storage.virtual_disk_size(files.root, "qcow2"):
         await storage.checked("qemu-img", "resize", "-q", "-f", "qcow2", str(files.root), str(size))
     if files.ephemeral.exists():
         os.truncate(files.ephemeral, max(files.ephemeral.stat().st_size, spec.ephemeral_disk_gib * GIB))
