@@ -143,6 +143,9 @@ def _decide_operation(guest: Guest, machine: MachineState | None) -> Decision | 
         if is_whole or operation.kind in _WITHOUT_MACHINE:
             return Operate()
         return None
+    released = operation.kind is OperationKind.RELEASE_DISKS and done.phase is OperationPhase.DONE
+    if released and machine is not None and is_whole and machine.power_state is not PowerState.SHUTDOWN:
+        return Operate()  # what another host fetches, or has, stays off here, whoever has started it
     arrives = operation.kind is OperationKind.PREPARE_INCOMING
     has_left = operation.kind is OperationKind.LIVE_MIGRATE and done.phase is OperationPhase.DONE
     return Wait() if (arrives or has_left) and not is_whole else None

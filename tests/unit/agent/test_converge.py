@@ -217,8 +217,16 @@ def test_an_operation_is_done_until_it_has_ended(kind: str) -> None:
     assert decide(operating(kind, None), machine()) == Operate()
     assert decide(operating(kind, "Running"), machine()) == Operate()
     assert decide(operating(kind, "Done", other=True), machine()) == Operate(), "an earlier one is over"
+    there = machine(P.SHUTDOWN) if kind == "ReleaseDisks" else machine()
     for ended in ("Done", "Failed"):
-        assert decide(operating(kind, ended), machine()) == Enforce(reboot=False), "then comes the power"
+        assert decide(operating(kind, ended), there) == Enforce(reboot=False), "then comes the power"
+
+
+@pytest.mark.parametrize("power", [P.RUNNING, P.PAUSED, P.CRASHED])
+def test_what_has_been_released_is_kept_off(power: PowerState) -> None:
+    released = operating("ReleaseDisks", "Done", specGeneration=2)
+    assert decide(released, machine(power)) == Operate()
+    assert decide(released, machine(P.SHUTDOWN)) == Report()
 
 
 @pytest.mark.parametrize("kind", ["FetchDisks", "PrepareIncoming", "LiveMigrate"])
