@@ -201,7 +201,8 @@ async def evacuate(
             wanted_host=host,
         )
         changes = _begin(conn, record, move, asked, resource_uid)
-        return {**changes, "operation": None, "request": with_spec(record, **(spec or {}))}
+        as_it_is = replace(record, request=changes.get("request", record.request))
+        return {**changes, "operation": None, "request": with_spec(as_it_is, **(spec or {}))}
 
     return await act(db, instance_id, "evacuate", asked, change)
 
@@ -405,7 +406,7 @@ def _begin(
     conn: sa.Connection, record: InstanceRecord, move: Move, asked: Asked, resource_uid: str | None = None
 ) -> dict[str, Any]:
     task_state, status = _BEGIN[move.kind]
-    _abandon(conn, record)
+    changes = _abandon(conn, record)
     moves.begin(
         conn,
         record,
@@ -415,15 +416,25 @@ def _begin(
         user_id=asked.user_id,
         resource_uid=resource_uid,
     )
-    return {"task_state": task_state, "move": move, "awaiting_host": True, "excluded_hosts": ()}
+    return {**changes, "task_state": task_state, "move": move, "awaiting_host": True, "excluded_hosts": ()}
 
 
-def _abandon(conn: sa.Connection, record: InstanceRecord) -> None:
+def _abandon(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
     """A move that is still noted is over: the host that the instance is on is lost, or the state was
-    reset."""
-    if record.move is not None:
-        allocations.release(conn, record.id, allocations.MOVE)
-        moves.update(conn, record.move.id, "error", message="Another move has begun instead.")
+    reset. What it took of the quota for another flavor goes back, and the request says the flavor that the
+    instance has."""
+    if record.move is None:
+        return {}
+    allocations.release(conn, record.id, allocations.MOVE)
+    moves.update(conn, record.move.id, "error", message="Another move has begun instead.")
+    without = replace(record, move=None)
+    more = record.counted_vcpus - without.counted_vcpus
+    memory_mib = record.counted_memory_mib - without.counted_memory_mib
+    if more or memory_mib:
+        quotas.give_back(conn, record.project, quotas.Demand(0, more, memory_mib))
+    if record.move.new_flavor is None:
+        return {}
+    return {"request": with_spec(record, flavor=record.flavor["name"])}
 
 
 def _node(conn: sa.Connection, host: str) -> Any:

@@ -256,6 +256,20 @@ async def test_only_a_host_that_is_forced_down_is_evacuated(db: Database) -> Non
     await assert_consistent(db)
 
 
+async def test_an_evacuation_gives_back_what_the_resize_before_it_took_of_the_quota(db: Database) -> None:
+    await make_cloud(db, hosts=3)
+    row = await active(db)
+    before = await used(db)
+    await moving.resize(db, row.id, ASKED, flavor=LARGE)
+    spec = ComputeNodeSpec.model_validate({"ratios": {"cpu": 1.0}, "forcedDown": True})
+    status = ComputeNodeStatus(vcpus=16, memory_mib=2**20, disk_gib=2**20)
+    await nodes.upsert_compute_node(db, "host-0", spec, status)
+    row = await moving.evacuate(db, row.id, ASKED)
+    assert row.spec["flavor"] == row.flavor["name"]
+    assert await used(db) == before
+    await assert_consistent(db)
+
+
 async def test_an_evacuation_ends_the_migration_that_its_host_was_lost_in(db: Database) -> None:
     await make_cloud(db, hosts=3)
     row = await active(db)
