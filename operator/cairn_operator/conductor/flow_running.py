@@ -14,7 +14,7 @@ from cairn_database.records import MoveKind
 from cairn_database.steps import Step
 from cairn_operator.conductor import images, metrics
 from cairn_operator.conductor.flows import FLOWS, REMOVE, Situation
-from cairn_operator.conductor.guests import keep_guests, remove_guest
+from cairn_operator.conductor.guests import has_elsewhere, keep_guests, remove_guest
 from cairn_operator.conductor.scope import Scope
 from cairn_operator.conductor.story import story_of
 from cairn_runtime.kubernetes import KubernetesError
@@ -90,6 +90,7 @@ def _situation(scope: Scope, record: InstanceRecord, *, is_removed: bool) -> Sit
         overdue=_overdue(scope, record),
         is_removed=is_removed,
         is_cut_off=record.host is not None and env.is_forced_down(record.host),
+        elsewhere=has_elsewhere(scope, record),
         offloads_at_once=env.settings.shelved_offload_seconds == 0,
     )
 

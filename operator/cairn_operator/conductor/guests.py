@@ -11,6 +11,7 @@ from cairn_crds.guest import node_namespace
 from cairn_crds.guest_operation import OperationKind
 from cairn_crds.peer import Peer
 from cairn_database import InstanceRecord, TaskState, VmState, failures, tasks
+from cairn_database.records import MoveKind
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import with_power
 from cairn_operator.conductor.flows import FLOWS
@@ -152,7 +153,7 @@ async def remove_guest(scope: Scope) -> bool:
         scope.env.removing.add(record.id)
         # A host that is down for good (the admin says so) cannot answer. Should it come back, it finds its
         # Guest absent and removes the machine then.
-        return scope.env.is_forced_down(record.host)
+        return scope.env.is_forced_down(record.host) or _is_fenced(scope, record)
     if guest is None:
         if scope.env.guests.saw_deletion(key) and record.id in scope.env.removing:
             scope.env.removing.discard(record.id)
@@ -165,6 +166,24 @@ async def remove_guest(scope: Scope) -> bool:
     except NotFound:
         return True  # the host's namespace is gone, and with it the host
     return False
+
+
+def _is_fenced(scope: Scope, record: InstanceRecord) -> bool:
+    """Whether its host is silent, and was found to have powered its guests off when the evacuation was
+    accepted (`moving.evacuate`). Once it is heard of again, it has to remove the machine itself."""
+    is_evacuated = record.move is not None and record.move.kind is MoveKind.EVACUATION
+    return (
+        is_evacuated and record.task_state is TaskState.REBUILDING and scope.env.is_silent(record.host or "")
+    )
+
+
+def has_elsewhere(scope: Scope, record: InstanceRecord) -> bool:
+    """Whether a host that is no part of its move, and not declared down, has a Guest of it."""
+    ends = {node_namespace(host) for host in (record.host, record.other_host) if host}
+    return any(
+        key[0] not in ends and not scope.env.is_forced_down(node_of(key))
+        for key in scope.env.guests.named(record.id)
+    )
 
 
 async def remove_guests(scope: Scope) -> bool:

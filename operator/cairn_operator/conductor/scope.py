@@ -99,6 +99,12 @@ class Environment:
         body = self.nodes.body("", host)
         return body is not None and bool(body["spec"].get("forcedDown"))
 
+    def is_silent(self, host: str) -> bool:
+        """Whether the host is known, and is not heard of (`Up` is not True)."""
+        body = self.nodes.body("", host)
+        conditions = body["status"].get("conditions", []) if body is not None else ()
+        return any(item["type"] == "Up" and item["status"] != "True" for item in conditions)
+
     def zone_of(self, host: str) -> str:
         """The availability zone that the host is in now."""
         specs = [

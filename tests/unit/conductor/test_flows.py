@@ -283,7 +283,10 @@ def test_an_evacuation_takes_the_old_machine_away_before_it_makes_the_new_one() 
     assert tale.next() is None
     tale.row = moving(MoveKind.EVACUATION, T.REBUILDING)
     assert tale.told() == {}, "h1 is to remove what it has, and nobody has anything yet"
-    step = tale.goes()
+    assert tale.next() is REMOVE
+    assert tale.next(is_removed=True, elsewhere=True) is None, "a move before may have brought it there"
+    assert tale.host("h2", phase="Ready").next(is_removed=True) is None, "or there"
+    step = tale.host("h2").goes(is_removed=True)
     assert (step.host, step.holding, step.task_state) == ("h2", Holding.MOVE_ON, T.REBUILD_SPAWNING)
     assert tale.told() == {"h2": ("Running", None)}
     (view,) = guests_of(tale.row)

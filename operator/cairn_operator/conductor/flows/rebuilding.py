@@ -7,7 +7,7 @@ from cairn_database import TaskState
 from cairn_database.records import MoveKind
 from cairn_database.steps import Holding, Step
 from cairn_operator.conductor.flows.endings import break_off
-from cairn_operator.conductor.flows.situation import Next, Situation
+from cairn_operator.conductor.flows.situation import REMOVE, Next, Situation
 
 T, K = TaskState, OperationKind
 
@@ -18,6 +18,10 @@ def rebuild(s: Situation) -> Next:
     if move is not None and move.kind is MoveKind.EVACUATION:
         if s.record.awaiting_host:
             return None
+        if s.elsewhere or s.other is not None:  # a move that was under way may have brought it there
+            return break_off(s, s.failure or "") if s.overdue else None
+        if not s.is_removed:
+            return REMOVE
         return Step(
             task_state=T.REBUILD_SPAWNING,
             host=move.destination,

@@ -44,6 +44,8 @@ class Situation:
     """What was asked for by REMOVE has been done."""
     is_cut_off: bool = False
     """Its own host is down for good: an administrator says so."""
+    elsewhere: bool = False
+    """A host that answers has a Guest of it that is no part of its move: what another move has left."""
     offloads_at_once: bool = True
     """Whether a shelved instance leaves its host at once."""
 
