@@ -14,7 +14,8 @@ from cairn_crds import HostVolume, Image, Metadata, Volume
 from cairn_crds.guest import node_namespace
 from cairn_crds.host_volume import HostVolumePhase, HostVolumeSpec, VolumeReference
 from cairn_crds.volume import VOLUME_LABEL, VolumePhase, VolumeStatus, VolumeUse
-from cairn_database import Database, instances, tenants
+from cairn_database import Database, admission, instances, tenants
+from cairn_database.admission import Refusal
 from cairn_database.records import Json
 from cairn_database.volumes import store
 from cairn_database.volumes.errors import VolumeInUse
@@ -51,6 +52,10 @@ class VolumeMirror:
             found = Catalog.find(self.env.catalog.images, volume.spec.image)
             if found is None:
                 return Mirrored(False, "ImageNotFound", f"Image '{volume.spec.image}' does not exist.")
+            try:
+                admission.check_image(volume.spec.image, found.spec, project.name)
+            except Refusal as refusal:
+                return Mirrored(False, refusal.reason, refusal.message)
             image = image_document(found)
         new = NewVolume(
             id=metadata.labels.get(VOLUME_LABEL) or metadata.uid,
@@ -65,6 +70,9 @@ class VolumeMirror:
         if record.deleting:
             await context.kubernetes.delete(Volume, metadata.name, namespace, uid=metadata.uid)
             return Mirrored(False, "Deleting", "It goes with the instance that it belonged to.")
+        if record.made_gib == 0 and record.host is not None and ("", record.host) not in self.env.nodes:
+            message = f"There is no compute host '{record.host}': make the volume on one that there is."
+            return Mirrored(False, "HostNotFound", message)
         record = await self._keep_file(context, record)
         return await self._shown(context.db, record)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cairn_agent.drivers.api_operations import OperationFailed
-from cairn_crds import HostVolume, Volume, VolumeAttachment
+from cairn_crds import HostVolume, Image, Volume, VolumeAttachment
 from cairn_crds.guest import node_namespace
 from cairn_crds.volume import VolumeSpec
 from cairn_database import NewInstance, instances
@@ -203,3 +203,29 @@ def test_an_instance_boots_from_a_volume_that_goes_with_it(
     tenant.gone()
     disks.gone(Volume, "vm-root")
     assert cairn.sql(store.get(cairn.db, root)) is None
+
+
+def test_what_a_volume_cannot_be_made_of_is_said(tenant: Tenant, disks: Disks) -> None:
+    foreign = {
+        "url": "http://127.0.0.1:9/x",
+        "sha256": "0" * 64,
+        "visibility": "Private",
+        "owner": "somebody",
+    }
+    tenant.api.create(Image, {"metadata": {"name": f"foreign-{tenant.namespace}"}, "spec": foreign})
+    reasons = {}
+    for name, spec in (
+        ("elsewhere", {"host": "nowhere"}),
+        ("unknown", {"image": "no-such-image"}),
+        ("stolen", {"image": f"foreign-{tenant.namespace}"}),
+    ):
+        disks.create(name, **spec)
+
+        def said(name: str = name) -> str:
+            body = tenant.api.get(Volume, name, tenant.namespace)
+            return str(condition(body or {}, "Ready")["reason"])
+
+        reasons[name] = disks.wait(f"{name} to be refused", said)
+    tenant.api.delete(Image, f"foreign-{tenant.namespace}")
+    assert (reasons["elsewhere"], reasons["unknown"]) == ("HostNotFound", "ImageNotFound")
+    assert reasons["stolen"].startswith("Image")
