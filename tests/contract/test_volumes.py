@@ -15,8 +15,9 @@ from cairn_crds.host_volume import HostVolumeSpec, VolumeReference
 from cairn_crds.image_source import GuestImage
 from cairn_crds.instance import PowerState
 from cairn_crds.volume import VolumeBackend
-from contract.backends import NODE, Backend
-from contract.machines import bring_to, power, spawn
+from contract.backends import NODE, Backend, LibvirtBackend
+from contract.machines import bring_to, operation, power, spawn
+from contract.pairs import Pair, arrival, destination
 
 LOCAL, SHARED = VolumeBackend.LOCAL, VolumeBackend.SHARED
 STATES = [PowerState.SHUTDOWN, PowerState.RUNNING]
@@ -154,3 +155,23 @@ async def test_a_machine_boots_from_a_volume(
 
 async def _silent(_step: object) -> None:
     """Nobody asks."""
+
+
+async def test_a_shared_volume_goes_along_with_a_running_machine(
+    pair: Pair, instance_id: str, volume_id: str
+) -> None:
+    source, there = pair.source, pair.destination
+    if Capability.LIVE_MIGRATION not in source.driver.capabilities:
+        pytest.skip("this hypervisor moves no running machines, and says so")
+    if isinstance(source, LibvirtBackend) and isinstance(there, LibvirtBackend):
+        there.volume_settings = source.volume_settings
+        await there.restart()
+    await source.driver.make_volume(NODE, volume_id, of(backend=SHARED))
+    spec = having(source.spec(), GuestVolume(id=volume_id, backend=SHARED, size_gib=1))
+    await spawn(source, instance_id, spec)
+    await source.driver.power_on(NODE, instance_id)
+    address = await there.driver.prepare_incoming(arrival(instance_id, spec), _silent)
+    await source.driver.live_migrate(operation(instance_id, spec), destination(address), _silent)
+    assert await pair.power_there(instance_id) is PowerState.RUNNING
+    assert there.volumes(instance_id, live=True) == {volume_id: False}
+    assert there.volume_gib(instance_id, volume_id) == 1
