@@ -13,9 +13,6 @@ from integration.cloud.laboratory import Laboratory
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("flavor", "other"),
-        ("image", "other"),
-        ("userData", "#!/bin/sh"),
         ("availabilityZone", "frail"),
         ("host", "other"),
     ],
@@ -40,11 +37,34 @@ def test_what_cannot_change_is_refused_until_it_is_set_back(
     assert (cairn.machine(instance_id) or {})["boots"] == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("flavor", "other", "FlavorNotFound"),
+        ("image", "other", "RebuildNeeded"),
+        ("userData", "#!/bin/sh", "RebuildNeeded"),
+        ("rescue", {"image": "other"}, "ImageNotFound"),
+    ],
+)
+def test_a_wish_that_cannot_be_followed_is_refused_until_it_is_set_back(
+    cairn: Cairn, tenant: Tenant, field: str, value: object, reason: str
+) -> None:
+    instance_id = tenant.boot()
+    before = cairn.guest(instance_id) or {}
+    was = tenant.get()["spec"].get(field)
+    tenant.patch(**{field: value})
+    tenant.refused("SpecApplied", reason)
+    tenant.patch(**{field: was})
+    tenant.until(lambda body: not condition(body, "SpecApplied")["status"], "no complaint any more")
+    assert (cairn.guest(instance_id) or {})["spec"] == before["spec"]
+    assert (cairn.machine(instance_id) or {})["boots"] == 1
+
+
 def test_everything_else_is_followed_beside_a_refused_field(cairn: Cairn, tenant: Tenant) -> None:
     instance_id = tenant.boot()
     tenant.patch(flavor="other", powerState="Stopped", metadata={"role": "db"})
     tenant.phase("Stopped")
-    tenant.refused("SpecApplied", "FieldImmutable")
+    tenant.refused("SpecApplied", "FlavorNotFound")
     guest = cairn.guest(instance_id) or {}
     assert guest["spec"]["config"]["metadata"] == {"role": "db"}
     assert guest["spec"]["memoryMiB"] == 64
@@ -60,7 +80,7 @@ def test_an_edit_while_it_is_being_built_is_followed_afterwards(
     tenant.patch(flavor="other")
     lab.heal("spawn.disk")
     tenant.phase("Stopped")
-    tenant.refused("SpecApplied", "FieldImmutable")
+    tenant.refused("SpecApplied", "FlavorNotFound")
     machine = cairn.machine(instance_id) or {}
     assert (machine["power_state"], machine["boots"]) == ("Shutdown", 1)
     assert (cairn.guest(instance_id) or {})["spec"]["config"]["metadata"] == {"role": "db"}
