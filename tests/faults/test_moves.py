@@ -1,0 +1,120 @@
+"""Moves whose hosts or conductors fail on the way: the machine is never made twice, and every move ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from cairn_crds import ComputeNode
+from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, instances, moving
+from faults.operations import Play
+from faults.operations_moving import MOVING
+from faults.scenario import boot, machine_of, scene
+from faults.world.mishaps import Mishap
+from faults.world.world import World
+
+KILLED = (
+    ("resize by API",),
+    ("migrate", "confirm"),
+    ("resize by API", "revert"),
+    ("live migrate",),
+    ("shelve", "unshelve"),
+    ("rebuild by API",),
+)
+"""Operations, one after the other; the conductor is killed in the last of them."""
+
+
+async def the_row(world: World) -> InstanceRecord:
+    """The one instance that there is."""
+    (row,) = await instances.list_live(world.db, limit=10)
+    return row
+
+
+async def until_idle(world: World, seconds: float = 120.0) -> InstanceRecord:
+    """Until its task has ended."""
+    for _ in range(round(seconds / 0.5)):
+        row = await the_row(world)
+        if row.task_state is None:
+            return row
+        await asyncio.sleep(0.5)
+    raise AssertionError(f"still in task {row.task_state} after {seconds:.0f} s")
+
+
+async def ask_to_evacuate(world: World, play: Play) -> None:
+    """As soon as it is known that the host is down."""
+    row = await the_row(world)
+    for _ in range(60):
+        try:
+            await moving.evacuate(world.db, row.id, play.asked())
+        except DatabaseError:
+            await asyncio.sleep(0.5)
+        else:
+            return
+    raise AssertionError("its evacuation is refused")
+
+
+@pytest.mark.parametrize("away", [0.0, 0.1, 0.2, 0.4, 0.8, 30.0])
+def test_a_host_that_comes_back_during_or_after_an_evacuation_runs_nothing_twice(away: float) -> None:
+    """`away`: seconds from the evacuation to its return."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        lost = (await the_row(world)).host
+        assert lost is not None
+        world.lose_host(lost)
+        world.change(ComputeNode, lost, {"spec": {"forcedDown": True}})
+        await ask_to_evacuate(world, play)
+        await asyncio.sleep(away)
+        world.find_host(lost)
+        row = await until_idle(world)
+        assert (row.vm_state, row.host == lost) == (VmState.ACTIVE, False)
+        await asyncio.sleep(20.0)
+        assert machine_of(world, "one").node == row.host, "and the other has gone"
+
+    scene(act)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.1, 0.2, 0.3, 0.5])
+def test_an_evacuation_out_of_a_live_migration_leaves_one_machine(seconds: float) -> None:
+    """The source is lost that long after the migration was asked for."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        lost = (await the_row(world)).host
+        assert lost is not None
+        await MOVING["live migrate"].act(play)
+        await asyncio.sleep(seconds)
+        world.lose_host(lost)
+        world.change(ComputeNode, lost, {"spec": {"forcedDown": True}})
+        if (await the_row(world)).host == lost:
+            await ask_to_evacuate(world, play)
+        row = await until_idle(world)
+        assert (row.vm_state, row.host == lost) == (VmState.ACTIVE, False)
+
+    scene(act)
+
+
+@pytest.mark.parametrize("skip", range(3))
+@pytest.mark.parametrize("mishap", [Mishap.CRASH_BEFORE, Mishap.CRASH_AFTER])
+@pytest.mark.parametrize("operations", KILLED, ids=" then ".join)
+def test_a_move_goes_on_where_a_killed_conductor_has_left_it(
+    operations: tuple[str, ...], mishap: Mishap, skip: int
+) -> None:
+    async def act(world: World) -> Any:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        for name in operations:
+            row = await until_idle(world)
+            if name == operations[-1]:
+                world.faults.order("conductor", "sql.commit", mishap, skip=skip)
+            assert await MOVING[name].act(play), f"{name} is not for {row.vm_state}"
+        row = await until_idle(world)
+        assert row.vm_state not in (VmState.ERROR, VmState.BUILDING), row.fault_message
+        assert row.task_state is not TaskState.DELETING
+
+    scene(act)
