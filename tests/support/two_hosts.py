@@ -8,6 +8,7 @@ where both are given the same path.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from contract.room import Room
 
+_switches = itertools.count(1)
+"""One process may have several sets of hosts at the same time."""
 PREFIX = "10.211.0"
 """Of the hosts' addresses among each other; it exists in their namespaces alone."""
 
@@ -70,7 +73,7 @@ class Hosts:
 @contextlib.contextmanager
 def open_hosts(count: int = 2) -> Iterator[Hosts]:
     """That many hosts, gone afterwards with all guests in them."""
-    switch = f"cairn-switch-{os.getpid()}"
+    switch = f"cairn-switch-{os.getpid()}-{next(_switches)}"
     with tempfile.TemporaryDirectory(prefix="cairn-") as directory:
         hosts = Hosts(Path(directory), switch)
         _ip("netns", "add", switch)
