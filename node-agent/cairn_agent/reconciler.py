@@ -100,8 +100,8 @@ class GuestReconciler:
                 await self._converge(guest, node_of(key))
             except DriverError as error:
                 await self._report_fault(guest, error)
-                if not error.permanent:
-                    raise
+                if not error.permanent or guest.spec.absent:
+                    raise  # nothing but removing it ends a removal
         return None
 
     async def _converge(self, guest: Guest, node: str) -> None:

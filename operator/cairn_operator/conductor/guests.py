@@ -46,9 +46,9 @@ async def keep_guests(scope: Scope) -> bool:
         # Another conductor began to clear the host after a failed build: go on with that.
         fault = guest.status.fault
         reason, message = (fault.reason, fault.message) if fault else ("BuildFailed", "The build failed.")
-        interrupted = BuildFailed(reason, message, elsewhere=reason not in REQUEST_FAULTS)
-        scope.env.retreating.setdefault(record.id, interrupted)
-    if record.id in scope.env.retreating:
+        if scope.retreat is None:
+            scope.begin_retreat(BuildFailed(reason, message, elsewhere=reason not in REQUEST_FAULTS))
+    if scope.retreat is not None:
         return True
     wanted = guests_of(record)
     hosts = {view.host for view in wanted} | {record.host}  # its own is `remove_guest`'s to take away
@@ -150,17 +150,18 @@ async def remove_guest(scope: Scope) -> bool:
         return True
     guest = scope.guest
     if guest is not None and guest.spec.absent:
-        scope.env.removing.add(record.id)
+        scope.env.removing[record.id] = record.fencing_epoch
         # A host that is down for good (the admin says so) cannot answer. Should it come back, it finds its
         # Guest absent and removes the machine then.
         return scope.env.is_forced_down(record.host) or _is_fenced(scope, record)
     if guest is None:
-        if scope.env.guests.saw_deletion(key) and record.id in scope.env.removing:
-            scope.env.removing.discard(record.id)
+        was_told = scope.env.removing.get(record.id) == record.fencing_epoch
+        if was_told and scope.env.guests.saw_deletion(key):
+            del scope.env.removing[record.id]
             return True
         if not record.interfaces and record.request["networks"]:
             return True  # claimed, but the host was never told
-    scope.env.removing.add(record.id)
+    scope.env.removing[record.id] = record.fencing_epoch
     try:
         await _write_guest(scope, record, absent=True)
     except NotFound:
@@ -200,8 +201,8 @@ async def take_outcome(scope: Scope) -> bool:
     record, guest = scope.record, scope.guest
     if record is None or scope.is_deleting or record.task_state in FLOWS:
         return True
-    if record.id in scope.env.retreating:
-        failure = scope.env.retreating[record.id]
+    failure = scope.retreat
+    if failure is not None:
         if _overdue(scope, record):
             message = (
                 f"{failure.message} Host {record.host} did not clear what it had made: is its agent running?"
@@ -220,7 +221,7 @@ async def take_outcome(scope: Scope) -> bool:
         case Drifted():
             await _take_drift(scope, record, outcome)
         case BuildFailed():
-            scope.env.retreating[record.id] = outcome
+            scope.begin_retreat(outcome)
             _warn(scope, outcome.reason, f"Host {record.host}: {outcome.message}")
             await _retreat(scope, record, outcome)
         case TaskFailed():
@@ -327,14 +328,14 @@ async def _give_up_task(scope: Scope, record: InstanceRecord, outcome: TaskFaile
 async def _retreat(scope: Scope, record: InstanceRecord, failure: BuildFailed) -> None:
     """A build that failed: nothing may stay on the host before another one is tried."""
     if record.task_state is not TaskState.SPAWNING:
-        scope.env.retreating.pop(record.id, None)
+        scope.env.retreats.pop(record.id, None)
         return
     if failure.reason == "Timeout":
         # The host does not answer: what it has of the machine is not known, so it keeps the claim.
         scope.record = await failures.fail(
             scope.env.db, record.id, record.version, code=500, message=failure.message, keep_host=True
         )
-        scope.env.retreating.pop(record.id, None)
+        scope.env.retreats.pop(record.id, None)
         return
     if not await remove_guest(scope):
         return
@@ -354,7 +355,7 @@ async def _retreat(scope: Scope, record: InstanceRecord, failure: BuildFailed) -
         scope.record = await failures.fail(
             scope.env.db, record.id, record.version, code=500, message=failure.message, keep_host=False
         )
-    scope.env.retreating.pop(record.id, None)
+    scope.env.retreats.pop(record.id, None)
     if key is not None:
         scope.env.guests.forget_deletion(key)
     if scope.record.task_state is TaskState.SCHEDULING:

@@ -312,7 +312,7 @@ async def remove(scope: Scope) -> bool:
     await removal.finish_delete(scope.env.db, record.id)
     metrics.TASKS.labels("delete", "done").inc()
     scope.env.awaiting.pop(record.id, None)
-    scope.env.retreating.pop(record.id, None)
+    scope.env.retreats.pop(record.id, None)
     if key is not None:
         scope.env.guests.forget_deletion(key)
     await release(scope)

@@ -65,15 +65,15 @@ class Environment:
     """Instances that no longer wait for the scheduler, and have not been looked at since, by id."""
     blocked: set[Key] = field(default_factory=set)
     """Instances whose spec cannot be built now: looked at again when what they refer to changes."""
-    retreating: dict[str, BuildFailed] = field(default_factory=dict)
-    """Builds that failed and whose remains are being removed from the host, by id."""
+    retreats: dict[str, Retreat] = field(default_factory=dict)
+    """Builds that failed and whose remains are being removed from the host, by id: see `Scope.retreat`."""
     progress: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What was last recorded of live migrations under way, by instance id."""
     after_run: Callable[[Key, InstanceRecord | None], None] = lambda _key, _record: None
     """Told of every instance that has been looked at."""
-    removing: set[str] = field(default_factory=set)
-    """Instances whose host has been told to remove the machine, by id: only for these does a Guest that
-    goes mean that the machine has gone."""
+    removing: dict[str, int] = field(default_factory=dict)
+    """The claims (fencing epochs) whose host has been told to remove the machine, by instance id: only for
+    these does a Guest that goes mean that the machine has gone."""
     freed: int = 0
     """How many instances have been seen to go: then there may be quota and addresses again."""
     capacity_changes: int = 0
@@ -115,6 +115,14 @@ class Environment:
         return zones(specs).get(host, DEFAULT_ZONE)
 
 
+@dataclass(frozen=True)
+class Retreat:
+    """A build that failed, and the claim (fencing epoch) it was made under: the next one is not meant."""
+
+    epoch: int
+    failure: BuildFailed
+
+
 @dataclass
 class Scope:
     """One instance in one run. Phases fill it in and replace what they have changed."""
@@ -144,6 +152,22 @@ class Scope:
         """The Guest as last seen."""
         key = self.guest_key
         return None if key is None else self.env.guests.get(*key)
+
+    @property
+    def retreat(self) -> BuildFailed | None:
+        """Why what this claim has left on its host is being removed; None where it is not."""
+        if self.record is None:
+            return None
+        found = self.env.retreats.get(self.record.id)
+        if found is not None and found.epoch != self.record.fencing_epoch:
+            del self.env.retreats[self.record.id]  # another conductor has ended it, and the row has moved on
+            return None
+        return found.failure if found is not None else None
+
+    def begin_retreat(self, failure: BuildFailed) -> None:
+        """From here on nothing of this claim may stay on its host."""
+        if self.record is not None:
+            self.env.retreats[self.record.id] = Retreat(self.record.fencing_epoch, failure)
 
     def guest_on(self, host: str) -> Guest | None:
         """The Guest that this host has of it, as last seen."""

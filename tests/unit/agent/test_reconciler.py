@@ -144,11 +144,12 @@ async def test_what_is_absent_is_removed_once(bench: Bench) -> None:
     assert bench.api.deletes == 2
 
 
-async def test_a_removal_that_fails_is_reported_and_the_guest_stays(bench: Bench) -> None:
+@pytest.mark.parametrize("error", [DriverError("stuck"), NoSpace("stuck")], ids=["passing", "permanent"])
+async def test_a_removal_that_fails_is_reported_and_tried_again(bench: Bench, error: DriverError) -> None:
     bench.api.apply()
     await bench.look()
     bench.api.apply(absent=True)
-    bench.driver.faults.fails("destroy", DriverError("stuck"), times=1)
+    bench.driver.faults.fails("destroy", error, times=1)
     with pytest.raises(DriverError):
         await bench.look()
     assert bench.api.deletes == 0
