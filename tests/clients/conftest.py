@@ -17,7 +17,7 @@ from support.openstack_fixtures import real_glance, real_keystone
 __all__ = ["control_plane", "control_plane_binaries", "real_glance", "real_keystone"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def openstack(
     control_plane: RunningControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OpenStackCloud]:
@@ -26,7 +26,7 @@ def openstack(
         yield cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def player(openstack: OpenStackCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
     """Plays steps as the cloud's people."""
     directory = tmp_path_factory.mktemp("session")

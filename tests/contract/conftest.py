@@ -21,7 +21,7 @@ from contract.room import Room, missing_programs, open_room
 from support.two_hosts import Hosts, open_hosts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def room() -> Iterator[Room]:
     """A libvirtd of our own with real QEMU."""
     if missing := missing_programs():
@@ -45,7 +45,7 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await backend.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hosts() -> Iterator[Hosts]:
     """Two hosts with real QEMU that reach each other."""
     if missing := missing_programs():

@@ -12,7 +12,7 @@ from e2e.machine_cloud import BOOT_SECONDS, MachineCloud, machine_cloud, missing
 EXAMPLE = ROOT / "examples" / "instance.yaml"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cloud() -> Iterator[MachineCloud]:
     """A cloud that is up, with the example's guest; shared by the files that leave it as they found it."""
     if missing := missing_programs():

@@ -18,7 +18,7 @@ from support.tree import ROOT
 __all__ = ["control_plane", "control_plane_binaries"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane_with_crds(control_plane: RunningControlPlane) -> RunningControlPlane:
     """A control plane that knows Cairn's kinds."""
     install_manifests(control_plane.kubeconfig, ROOT / "crds" / "manifests", [])

@@ -18,13 +18,13 @@ from support.openstack_fixtures import real_glance, real_keystone
 __all__ = ["control_plane", "control_plane_binaries", "real_glance", "real_keystone"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def control_plane_binaries() -> Binaries:
     """The control plane's programs; the first run on a machine builds them, which takes minutes."""
     return find_binaries(lambda line: print(line, file=sys.__stderr__, flush=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def control_plane(
     control_plane_binaries: Binaries, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningControlPlane]:

@@ -9,7 +9,7 @@ import pytest
 from support.openstack_services import RunningGlance, RunningKeystone, running_glance, running_keystone
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real_keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKeystone]:
     """A real Keystone for the whole session: `.url`, `.token()`, `.create("user", …)`, `.process.freeze()`.
 
@@ -19,7 +19,7 @@ def real_keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningK
         yield keystone
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real_glance(
     real_keystone: RunningKeystone, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningGlance]:

@@ -24,7 +24,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def openstack(
     control_plane: RunningControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OpenStackCloud]:

@@ -31,14 +31,14 @@ CONDUCTOR = {"conductor__sweep_seconds": 2}
 NODES = ("quick", "frail", "lab")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def portal() -> Iterator[Portal]:
     """An event loop beside the tests."""
     with Portal() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cairn(
     control_plane: RunningControlPlane, portal: Portal, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cairn]:
@@ -77,7 +77,7 @@ def start_agents(cairn: Cairn, nodes: tuple[str, ...], served: list[str]) -> Non
     cairn.start(*(f"agent-{node}" for node in served))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def laboratory(cairn: Cairn, portal: Portal) -> Iterator[Laboratory]:
     """The host `lab`, whose driver takes orders."""
     kubeconfig = cairn.plane.service_account_kubeconfig("cairn-node-lab", "cairn-agent")

@@ -16,8 +16,8 @@ from cairn_database import Database, migrations
 from cairn_database.tables import metadata
 from integration.database.servers import MariadbServer, PostgresqlServer, Server
 
-sqlite_only = pytest.mark.parametrize("place", ["sqlite"], indirect=True, scope="session")
-servers_only = pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True, scope="session")
+sqlite_only = pytest.mark.parametrize("place", ["sqlite"], indirect=True, scope="package")
+servers_only = pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True, scope="package")
 SERVERS: dict[str, type[Server]] = {"postgresql": PostgresqlServer, "mariadb": MariadbServer}
 
 
@@ -33,7 +33,7 @@ class Place:
     """The URL of one with tables."""
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(scope="package", params=["sqlite", "postgresql", "mariadb"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One kind of database; its server runs for the session (one per xdist worker)."""
     kind: str = request.param

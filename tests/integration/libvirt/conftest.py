@@ -12,7 +12,7 @@ from contract.backends import LibvirtQemuBackend, LibvirtTestBackend
 from contract.room import Room, missing_programs, open_room
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def room() -> Iterator[Room]:
     if missing := missing_programs():
         pytest.skip(f"not installed: {', '.join(missing)}")

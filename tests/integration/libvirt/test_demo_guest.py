@@ -17,7 +17,7 @@ from contract.machines import power, spawn
 pytestmark = pytest.mark.qemu
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo_image() -> BuiltImage:
     return ensure_demo_image(print)
 

@@ -37,7 +37,7 @@ done
 """As much of the QEMU guest agent as libvirt needs for this, for busybox."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def image_with_ports() -> BuiltImage:
     """The demo image with the driver that the agent's channel needs."""
     modules = (*RECIPE.early_modules, "virtio_console")

@@ -83,7 +83,7 @@ def lab(room: HypervisorRoom, short_path: Path) -> Iterator[Lab]:
     connection.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ssh_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A private key; the public one lies beside it."""
     key = tmp_path_factory.mktemp("ssh") / "key"

@@ -16,7 +16,7 @@ from .guests import Lab, ssh
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def debian_image() -> BuiltImage:
     return ensure_debian_image(print)
 

@@ -16,7 +16,7 @@ from .guests import Lab, ssh, ssh_by_password
 pytestmark = pytest.mark.qemu
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo_image() -> BuiltImage:
     return ensure_demo_image(print)
 

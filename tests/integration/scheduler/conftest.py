@@ -13,7 +13,7 @@ import pytest_asyncio
 from cairn_database import Database, migrations
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with tables and no rows."""
     path = tmp_path_factory.mktemp("scheduler") / "template.db"

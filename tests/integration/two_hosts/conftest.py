@@ -13,7 +13,7 @@ from contract.room import missing_programs
 from support.two_hosts import Hosts, open_hosts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hosts() -> Iterator[Hosts]:
     """Two hosts that reach each other."""
     if missing := missing_programs():

@@ -23,7 +23,7 @@ from support.gateway import GatewayUnderTest, gateway_app
 from support.tree import ROOT
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(control_plane: RunningControlPlane) -> RunningControlPlane:
     """The API server with Cairn's kinds."""
     install_manifests(control_plane.kubeconfig, ROOT / "crds/manifests", [])
@@ -68,7 +68,7 @@ class Town:
         return client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with tables and no rows, to be copied."""
     path = tmp_path_factory.mktemp("database") / "empty.db"

@@ -106,7 +106,7 @@ def own_kubeconfig(plane: RunningControlPlane) -> Path:
     return plane.service_account_kubeconfig("cairn-system", "cairn-gateway")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with tables and no rows, to be copied."""
     path = tmp_path_factory.mktemp("empty") / "cairn.db"

@@ -14,7 +14,7 @@ from cairn_local.stack import CRDS
 from integration.gateway.identity.people import IdentityCloud, identity_cloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane(control_plane: RunningControlPlane) -> RunningControlPlane:
     """A control plane with Cairn's resource definitions."""
     install_manifests(control_plane.kubeconfig, CRDS, [])

@@ -15,7 +15,7 @@ from support.gateway import gateway_app
 from support.tree import ROOT
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(control_plane: RunningControlPlane) -> RunningControlPlane:
     """The API server with Cairn's kinds."""
     install_manifests(control_plane.kubeconfig, ROOT / "crds/manifests", [])

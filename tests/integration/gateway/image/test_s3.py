@@ -19,7 +19,7 @@ from support.ports import free_port
 from support.s3_server import running_s3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_s3(tmp_path_factory.mktemp("s3")) as url:
         yield url

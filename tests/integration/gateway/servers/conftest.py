@@ -95,7 +95,7 @@ class Room:
         return await self.member.post(f"/compute/v2.1/servers/{server_id}/action", json=action)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane(control_plane: RunningControlPlane) -> RunningControlPlane:
     """The API server, knowing Cairn's kinds."""
     install_manifests(control_plane.kubeconfig, CRDS, [RBAC])

@@ -1,0 +1,1 @@
+"""Unmodified OpenStack clients against a whole Cairn."""

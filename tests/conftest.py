@@ -1,0 +1,49 @@
+"""How a run of all tests is spread over the workers.
+
+A folder whose tests share something that is dear to start (a whole Cairn) goes to one worker as a whole;
+elsewhere a file is the unit. What lasts longest begins first, so that no worker is left alone with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = (
+    "tests/e2e",
+    "tests/clients",
+    "tests/integration/cloud",
+    "tests/integration/actions",
+    "tests/integration/two_hosts",
+)
+"""Folders that go to one worker, the longest first."""
+LAST = "tests/unit"
+
+
+class BySuite(LoadScopeScheduling):  # type: ignore[misc]
+    """Whole folders where their tests share much, else files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = PurePosixPath(nodeid.split("::", 1)[0])
+        return next((folder for folder in TOGETHER if file.is_relative_to(folder)), str(file))
+
+    def _assign_work_unit(self, node: Any) -> None:
+        """The next unit in order of weight; the base takes the first of the queue."""
+        self.workqueue.move_to_end(min(self.workqueue, key=weight), last=False)
+        super()._assign_work_unit(node)
+
+
+def weight(unit: str) -> tuple[int, int]:
+    """Where a unit stands in the queue: shared folders as listed, then files, unit tests last."""
+    if unit in TOGETHER:
+        return 0, TOGETHER.index(unit)
+    return (2 if unit.startswith(LAST) else 1), 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> BySuite:
+    """Of every run with workers, whatever --dist says."""
+    return BySuite(config, log)

@@ -1,0 +1,1 @@
+"""What every driver has to do, tried on each of them."""

@@ -1,0 +1,1 @@
+"""End to end: `cairn up`, kubectl, and real guests."""

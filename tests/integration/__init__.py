@@ -1,0 +1,1 @@
+"""What is wired: real API servers, databases, hypervisors and processes."""

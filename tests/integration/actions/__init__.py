@@ -1,0 +1,1 @@
+"""Every action of the Compute API, from the request to the machine."""

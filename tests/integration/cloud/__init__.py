@@ -1,0 +1,1 @@
+"""A whole Cairn on the fake driver."""

@@ -1,0 +1,1 @@
+"""The local Kubernetes: made, started, stopped, lost and found again."""

@@ -1,0 +1,1 @@
+"""The transactions, on SQLite, PostgreSQL and MariaDB."""

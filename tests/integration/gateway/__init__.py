@@ -1,0 +1,1 @@
+"""The gateway, with a real API server and database behind it."""

@@ -1,0 +1,1 @@
+"""The gateway: outages and hostile input."""

@@ -1,0 +1,1 @@
+"""The gateway: Keystone and the built-in identity."""

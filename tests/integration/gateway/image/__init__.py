@@ -1,0 +1,1 @@
+"""The gateway: Glance, the built-in store and S3."""

@@ -1,0 +1,1 @@
+"""The libvirt driver with real QEMU."""

@@ -1,0 +1,1 @@
+"""Guest networks, DHCP and images on one host."""
