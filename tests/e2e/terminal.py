@@ -50,7 +50,21 @@ class Terminal:
         while text not in self.output:
             left = deadline - time.monotonic()
             assert left > 0, f"{text!r} did not show within {seconds:.0f} s: {self.output!r}"
-            if select.select([self._person], [], [], min(left, 0.5))[0]:
-                self.output += os.read(self._person, 4096).decode(errors="replace")
-            elif self.process.poll() is not None:
-                raise AssertionError(f"it ended with status {self.process.returncode}: {self.output!r}")
+            self._read(min(left, 0.5))
+
+    def expect_after_enter(self, text: str, seconds: float = 60.0) -> None:
+        """Press Enter until `text` shows: a guest that has just come up drops what comes before its shell."""
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            assert time.monotonic() < deadline, f"{text!r} did not show: {self.output!r}"
+            self.type("\r")
+            pressed = time.monotonic()
+            while text not in self.output and time.monotonic() < pressed + 2.0:
+                self._read(0.5)
+
+    def _read(self, seconds: float) -> None:
+        """What there is to read within that time."""
+        if select.select([self._person], [], [], seconds)[0]:
+            self.output += os.read(self._person, 4096).decode(errors="replace")
+        elif self.process.poll() is not None:
+            raise AssertionError(f"it ended with status {self.process.returncode}: {self.output!r}")

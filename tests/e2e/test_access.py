@@ -38,8 +38,7 @@ def test_the_serial_console_attaches_and_lets_go(cloud: MachineCloud, web: str) 
     for word in ("first", "second"):  # whoever comes next finds it free
         with Terminal(cloud.argv("console", "-f", "web"), cloud.environment) as terminal:
             terminal.expect("Ctrl-] leaves")
-            terminal.type("\r")
-            terminal.expect("root@web:")
+            terminal.expect_after_enter("root@web:")
             # What the shell prints, not the echo of what was typed.
             terminal.type(f"echo {word}-$((6 * 7))\r")
             terminal.expect(f"{word}-42")

@@ -21,7 +21,7 @@ from support.two_hosts import Hosts
 
 NODES = ("h1", "h2")
 FLAVOR = {"metadata": {"name": "tiny"}, "spec": {"vcpus": 1, "memoryMiB": 64}}
-NETWORK = {"metadata": {"name": "blue"}, "spec": {"cidr": "10.77.0.0/24", "default": True}}
+NETWORK = {"metadata": {"name": "blue"}, "spec": {"cidr": "10.78.0.0/24", "default": True}}
 
 
 class TwoHosts:
