@@ -34,6 +34,8 @@ from cairn_crds.instance import PowerState
 
 POLL_SECONDS = 0.25
 LIVE = (PowerState.RUNNING, PowerState.PAUSED)
+MIGRATED = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED]
+"""What libvirt says of a machine that runs elsewhere now."""
 _PROGRESS = {
     f"{what}_{part}_bytes": f"{what}_{part}"
     for what in ("memory", "disk")
@@ -65,7 +67,7 @@ class LiveMigration:
         try:
             await self._watch(departure)
             downtime = departure.result.result() if departure.result is not None else None
-            if not await self._domain_is_gone():
+            if not await self._has_left():
                 raise self._failure("it failed", departure)
         except libvirt.libvirtError as error:
             if not await self._domain_is_gone():
@@ -190,6 +192,23 @@ class LiveMigration:
         node, instance_id = self.operation.node, self.operation.instance_id
         found = await self.workshop.connection.run(lambda c: domains.find_owned(c, node, instance_id))
         return found is None
+
+    async def _has_left(self) -> bool:
+        """Whether it has arrived, of one that has ended: libvirt lists it for a moment more, as migrated."""
+        node, instance_id = self.operation.node, self.operation.instance_id
+
+        def lingers(connection: Any) -> bool:
+            domain = domains.find_owned(connection, node, instance_id)
+            try:
+                return domain is not None and domain.state() == MIGRATED
+            except libvirt.libvirtError as error:
+                if is_code(error, libvirt.VIR_ERR_NO_DOMAIN):
+                    return False
+                raise
+
+        while await self.workshop.connection.run(lingers):  # noqa: ASYNC110 - libvirt tells nobody
+            await asyncio.sleep(POLL_SECONDS)
+        return await self._domain_is_gone()
 
     async def _arrived(self, downtime: int | None) -> LiveResult:
         """Raises MachineNotFound where the machine is gone for another reason."""
