@@ -23,7 +23,9 @@ def _log(cloud: MachineCloud, process: str) -> Path:
 
 
 def _lines(cloud: MachineCloud, process: str) -> list[dict[str, object]]:
-    return [json.loads(line) for line in _log(cloud, process).read_text().splitlines()]
+    """Without one that is still being written."""
+    whole, _, _ = _log(cloud, process).read_text().rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 @pytest.mark.parametrize("process", sorted(CAIRN))

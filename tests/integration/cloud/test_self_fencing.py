@@ -16,7 +16,7 @@ def test_guests_are_off_while_nobody_hears_their_host_and_run_again_afterwards(
     def power() -> str:
         return str((cairn.machine(instance_id) or {}).get("power_state"))
 
-    with cairn.settings("agent-quick", agent__self_fence_seconds=4, agent__heartbeat_seconds=1):
+    with cairn.settings("agent-quick", agent__self_fence_seconds=10, agent__heartbeat_seconds=1):
         cairn.plane.group["kube-apiserver"].kill()
         cairn.wait("the guest to be off", lambda: power() == "Shutdown")
         cairn.plane.group.start()
