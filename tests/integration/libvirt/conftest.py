@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cairn_local.images import BuiltImage
+from cairn_local.images.demo import ensure_demo_image
 from contract.backends import LibvirtQemuBackend, LibvirtTestBackend
 from contract.room import Room, missing_programs, open_room
 
@@ -36,6 +38,12 @@ async def in_memory(tmp_path: Path) -> AsyncIterator[LibvirtTestBackend]:
     await backend.open()
     yield backend
     await backend.close()
+
+
+@pytest.fixture(scope="package")
+def demo_image() -> BuiltImage:
+    """The demo image, built unless it is there already."""
+    return ensure_demo_image(print)
 
 
 @pytest.fixture
