@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cairn_crds import ComputeNode, Migration
-from cairn_database import VmState, moving
+from cairn_database import VmState, moving, removal
 from cairn_database.asking import Asked
 from cairn_local.control_plane.running import RunningControlPlane
 from contract.disks import disk_content
@@ -118,6 +118,31 @@ def test_a_stopped_guest_takes_its_disk_along(cloud: TwoHosts, tenant: Tenant) -
 def _written(cloud: TwoHosts, node: str, instance_id: str) -> bytes:
     content = disk_content(cloud.files(node, instance_id) / "disk", "qcow2")
     return bytes(content[COUNT_PLACE : COUNT_PLACE + 8])
+
+
+def test_what_was_deleted_comes_back_with_its_disk_until_it_is_deleted_for_good(
+    cloud: TwoHosts, tenant: Tenant
+) -> None:
+    cairn = cloud.cairn
+    instance_id = boot(cloud, tenant)
+    cloud.counting("h1", instance_id, 16)
+    cairn.sql(moving.soft_delete(cairn.db, instance_id, asked()))
+    tenant.phase("SoftDeleted")
+    assert cloud.domain_state("h1", instance_id) == "shut off"
+    disk = cloud.files("h1", instance_id) / "disk"
+    written, number = _written(cloud, "h1", instance_id), disk.stat().st_ino
+    assert int(written, 16) > 0
+    cairn.sql(moving.restore(cairn.db, instance_id, asked()))
+    tenant.phase("Active")
+    cloud.counting("h1", instance_id, 3)
+    assert disk.stat().st_ino == number, "its own disk"
+    cairn.sql(moving.soft_delete(cairn.db, instance_id, asked()))
+    tenant.phase("SoftDeleted")
+    cairn.sql(removal.begin_delete(cairn.db, instance_id))
+    tenant.delete()
+    tenant.gone()
+    assert cloud.domain_state("h1", instance_id) is None
+    assert not cloud.files("h1", instance_id).exists()
 
 
 def test_a_reverted_migration_runs_where_it_was(cloud: TwoHosts, tenant: Tenant) -> None:
