@@ -93,8 +93,9 @@ class Agent:
             self._volumes.queue.add(key)
         await self._reconciler.queue.start()
         self._guests.on_change(self._reconciler.queue.add)
-        for key in self._guests:  # what has been listed before anybody listened
-            self._reconciler.queue.add(key)
+        for key, body in self._guests.bodies():  # what has been listed before anybody listened
+            is_reached = body["status"].get("specGeneration", 0) >= body["metadata"].get("generation", 1)
+            self._reconciler.queue.add(key, behind=is_reached)
         await self._watches.start(stop)
         await self._endpoint.start()
         self._fence.start()

@@ -122,6 +122,13 @@ class Store(Generic[Kind]):
             listener(key)
 
 
+def is_observed(body: dict[str, Any]) -> bool:
+    """Whether whoever looks after the object has met its spec as it is, and nobody wants it to go."""
+    metadata = body["metadata"]
+    observed: int = body["status"].get("observedGeneration", 0)
+    return observed >= metadata.get("generation", 1) and "deletionTimestamp" not in metadata
+
+
 def _key(body: dict[str, Any]) -> Key:
     metadata = body["metadata"]
     return metadata.get("namespace", ""), metadata["name"]

@@ -3,6 +3,10 @@
 A key stands for "look at this and do what is missing", never for an event. Adding a key that waits is
 free; adding one that is being worked on makes it run once more afterwards. Failures back off
 exponentially with jitter, per key; `TryAgain` says when to look again without counting as a failure.
+
+Keys wait in two lanes: what somebody has asked for or what has changed goes ahead, and `behind` it what is
+looked at only to be sure, such as everything after a start. Neither lane waits for ever: every
+`AHEAD_AT_A_TIME` keys one from behind has its turn.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from typing import Generic, TypeVar
 
 import structlog
@@ -19,6 +24,8 @@ from cairn_runtime.metrics import QUEUE_AGE, QUEUE_DEPTH, RECONCILE_SECONDS, REC
 
 K = TypeVar("K", bound=Hashable)
 log = structlog.get_logger()
+AHEAD_AT_A_TIME = 8
+"""So many keys are taken from the lane ahead before one from behind it, where both have some."""
 
 
 class TryAgain(Exception):
@@ -54,28 +61,38 @@ class WorkQueue(Generic[K]):
         self._longest_delay = longest_delay
         self._expected = expected
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._waiting: dict[K, float] = {}
+        self._ahead: dict[K, float] = {}
+        self._behind: dict[K, float] = {}
+        """The keys that wait, and since when (`time.monotonic`), the oldest first."""
+        self._taken_ahead = 0
+        """Since one from behind had its turn."""
         self._running: set[K] = set()
-        self._again: set[K] = set()
+        self._again: dict[K, bool] = {}
+        """Keys to run once more after the run that they are in, and whether behind the others."""
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._signal = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
-    def add(self, key: K) -> None:
-        """Look at `key` as soon as a worker is free."""
+    def add(self, key: K, *, behind: bool = False) -> None:
+        """Look at `key` as soon as a worker is free; `behind`: nobody waits for it. A key that waits behind
+        and is added ahead goes ahead; never the other way round."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if key in self._running:
-            self._again.add(key)
-        elif key not in self._waiting and not self._stopping:
-            self._waiting[key] = time.monotonic()
+            self._again[key] = behind and self._again.get(key, True)
+        elif key not in self._ahead and not self._stopping:
+            if behind:
+                self._behind.setdefault(key, time.monotonic())
+            else:
+                self._behind.pop(key, None)
+                self._ahead[key] = time.monotonic()
             self._signal.set()
 
-    def add_after(self, key: K, delay: float) -> None:
+    def add_after(self, key: K, delay: float, *, behind: bool = False) -> None:
         """Look at `key` after `delay` seconds, or earlier if it is added meanwhile."""
-        if self._stopping or key in self._waiting:
+        if self._stopping or key in self._ahead or key in self._behind:
             return
         loop = asyncio.get_running_loop()
         when = loop.time() + delay
@@ -83,7 +100,7 @@ class WorkQueue(Generic[K]):
             if timer.when() <= when:
                 return
             timer.cancel()
-        self._timers[key] = loop.call_at(when, self.add, key)
+        self._timers[key] = loop.call_at(when, partial(self.add, key, behind=behind))
 
     def forget(self, key: K) -> None:
         """Drop what is remembered of a key that will not come back."""
@@ -94,16 +111,16 @@ class WorkQueue(Generic[K]):
     @property
     def idle(self) -> bool:
         """True where nothing waits and nothing runs (timers aside)."""
-        return not self._waiting and not self._running
+        return not self._ahead and not self._behind and not self._running
 
     @property
     def depth(self) -> int:
         """How many keys wait."""
-        return len(self._waiting)
+        return len(self._ahead) + len(self._behind)
 
     async def start(self) -> None:
         """Start the workers."""
-        QUEUE_DEPTH.labels(self.name).set_function(lambda: len(self._waiting))
+        QUEUE_DEPTH.labels(self.name).set_function(lambda: self.depth)
         QUEUE_AGE.labels(self.name).set_function(self._oldest_age)
         self._tasks = [
             asyncio.create_task(self._work(), name=f"{self.name}-{number}")
@@ -116,31 +133,39 @@ class WorkQueue(Generic[K]):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._waiting.clear()
+        self._ahead.clear()
+        self._behind.clear()
         self._signal.set()
         _done, pending = await asyncio.wait(self._tasks, timeout=grace) if self._tasks else (set(), set())
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
+    def _next(self) -> tuple[K, bool]:
+        """Take the key whose turn it is out of its lane; whether that is the one behind."""
+        behind = bool(self._behind) and (not self._ahead or self._taken_ahead >= AHEAD_AT_A_TIME)
+        self._taken_ahead = 0 if behind else self._taken_ahead + 1
+        lane = self._behind if behind else self._ahead
+        key = next(iter(lane))
+        del lane[key]
+        return key, behind
+
     async def _work(self) -> None:
         while not self._stopping:
-            if not self._waiting:
+            if not self._ahead and not self._behind:
                 self._signal.clear()
                 await self._signal.wait()
                 continue
-            key = next(iter(self._waiting))
-            del self._waiting[key]
+            key, behind = self._next()
             self._running.add(key)
             try:
-                await self._run(key)
+                await self._run(key, behind=behind)
             finally:
                 self._running.discard(key)
                 if key in self._again:
-                    self._again.discard(key)
-                    self.add(key)
+                    self.add(key, behind=self._again.pop(key))
 
-    async def _run(self, key: K) -> None:
+    async def _run(self, key: K, *, behind: bool) -> None:
         started = time.perf_counter()
         try:
             delay = await self._reconcile(key)
@@ -152,16 +177,16 @@ class WorkQueue(Generic[K]):
             self.add_after(key, wait.delay)
             result = "wait"
         except self._expected as error:
-            self._back_off(key, error)
+            self._back_off(key, error, behind=behind)
             result = "retry"
         except Exception as error:
             log.exception("reconcile.failed", queue=self.name, key=str(key), error=str(error))
-            self._back_off(key, error)
+            self._back_off(key, error, behind=behind)
             result = "error"
         RECONCILES.labels(self.name, result).inc()
         RECONCILE_SECONDS.labels(self.name).observe(time.perf_counter() - started)
 
-    def _back_off(self, key: K, error: Exception) -> None:
+    def _back_off(self, key: K, error: Exception, *, behind: bool) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         ceiling = min(self._longest_delay, self._first_delay * 2 ** min(failures - 1, 30))
         delay = getattr(error, "delay", None) or self._rng.uniform(ceiling / 2, ceiling)
@@ -173,8 +198,9 @@ class WorkQueue(Generic[K]):
             delay=round(delay, 3),
             error=f"{type(error).__name__}: {error}",
         )
-        self.add_after(key, delay)
+        self.add_after(key, delay, behind=behind)
 
     def _oldest_age(self) -> float:
-        oldest = next(iter(self._waiting.values()), None)
+        lanes = (self._ahead, self._behind)
+        oldest = min((next(iter(lane.values())) for lane in lanes if lane), default=None)
         return 0.0 if oldest is None else time.monotonic() - oldest

@@ -25,7 +25,7 @@ KILLED: dict[tuple[str, ...], int] = {
     ("shelve", "unshelve"): 4,
     ("rebuild by API",): 3,
 }
-"""Operations, one after the other, and how often a conductor commits in the last of them: it is killed there."""
+"""Operations, one after the other, and how often a conductor commits in the last: it is killed there."""
 PHASES = [(operations, number) for operations, count in KILLED.items() for number in range(count)]
 SMALL = Shape(hosts=2, schedulers=1)
 

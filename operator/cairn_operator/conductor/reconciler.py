@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import structlog
 
@@ -12,7 +13,7 @@ from cairn_operator.conductor.scope import Environment, Scope
 from cairn_operator.conductor.shards import Membership
 from cairn_runtime.kubernetes import Conflict, KubernetesError
 from cairn_runtime.logs import log_context
-from cairn_runtime.store import Key
+from cairn_runtime.store import Key, is_observed
 from cairn_runtime.workqueue import WorkQueue
 
 log = structlog.get_logger()
@@ -35,15 +36,16 @@ class Reconciler:
             expected=(KubernetesError, DatabaseError),
         )
 
-    def wake(self, key: Key) -> None:
-        """Look at the instance, if it is this replica's."""
+    def wake(self, key: Key, *, behind: bool = False) -> None:
+        """Look at the instance, if it is this replica's; `behind` all that somebody waits for."""
         if self._membership.owns(shard_key(key)):
-            self.queue.add(key)
+            self.queue.add(key, behind=behind)
 
     def wake_all(self) -> None:
-        """Look at every instance that is this replica's: after its share has changed."""
-        for key in self._env.instances:
-            self.wake(key)
+        """Look at every instance that is this replica's: after its share has changed. Those that show nothing
+        left to do come last."""
+        for key, body in self._env.instances.bodies():
+            self.wake(key, behind=is_settled(body))
 
     def wake_blocked(self) -> None:
         """Look again at what could not be built: something it refers to has changed."""
@@ -90,6 +92,11 @@ class Reconciler:
             with log_context(**ids, phase=phase.__name__):
                 if not await phase(scope):
                     return
+
+
+def is_settled(body: dict[str, Any]) -> bool:
+    """Whether an Instance, as last seen, has been answered and is in no task: nobody waits for it."""
+    return is_observed(body) and not body["status"].get("taskState")
 
 
 def shard_key(key: Key) -> str:

@@ -125,7 +125,7 @@ class Sweep:
                 )
                 changed = row.task_state is not None or not self._reconciler.has_seen(key, row.version)
                 if changed or missing_guest or key not in self._env.instances:
-                    self._reconciler.wake(key)
+                    self._reconciler.wake(key, behind=row.task_state is None)
             if len(page) < PAGE:
                 break
             after = page[-1].id

@@ -15,7 +15,7 @@ from cairn_crds.conditions import merge_conditions
 from cairn_database import Database, DatabaseError, StillInUse, catalog
 from cairn_operator.conductor.shards import Membership
 from cairn_runtime.kubernetes import Conflict, Kubernetes, KubernetesError, NotFound, merge_diff
-from cairn_runtime.store import Key, Store
+from cairn_runtime.store import Key, Store, is_observed
 from cairn_runtime.workqueue import WorkQueue
 
 log = structlog.get_logger()
@@ -82,20 +82,20 @@ class MirrorController:
         for plural, mirror in self._mirrors.items():
             mirror.store.on_change(lambda key, plural=plural: self.wake((plural, key)))  # type: ignore[misc]
 
-    def wake(self, key: MirrorKey) -> None:
-        """Look at the object, if it is this replica's."""
+    def wake(self, key: MirrorKey, *, behind: bool = False) -> None:
+        """Look at the object, if it is this replica's; `behind` all that somebody waits for."""
         if self._membership.owns(_shard_key(key)):
-            self.queue.add(key)
+            self.queue.add(key, behind=behind)
 
     def owns(self, key: MirrorKey) -> bool:
         """Whether the object is this replica's to look after."""
         return self._membership.owns(_shard_key(key))
 
     def wake_all(self) -> None:
-        """Look at everything that is this replica's."""
+        """Look at everything that is this replica's; what has been taken in before comes last."""
         for plural, mirror in self._mirrors.items():
-            for key in mirror.store:
-                self.wake((plural, key))
+            for key, body in mirror.store.bodies():
+                self.wake((plural, key), behind=is_observed(body))
 
     async def wake_lost(self) -> None:
         """Look at what SQL has and the API server has not: it was deleted while nobody looked."""

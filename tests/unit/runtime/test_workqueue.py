@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cairn_runtime.workqueue import TryAgain, WorkQueue
+from cairn_runtime.workqueue import AHEAD_AT_A_TIME, TryAgain, WorkQueue
 
 Run = Callable[[str], Awaitable[float | None]]
 
@@ -162,7 +162,7 @@ class Timers(WorkQueue[str]):
         super().__init__("test", run, concurrency=1, expected=(Outside,), rng=random.Random(1), **options)
         self.delays: list[float] = []
 
-    def add_after(self, key: str, delay: float) -> None:
+    def add_after(self, key: str, delay: float, *, behind: bool = False) -> None:
         self.delays.append(delay)
 
 
@@ -288,3 +288,72 @@ async def test_what_does_not_end_in_time_is_cancelled() -> None:
     await asyncio.sleep(0.01)
     await made.stop(grace=0.01)
     assert cancelled
+
+
+async def test_what_somebody_waits_for_goes_ahead_of_what_is_looked_at_to_be_sure() -> None:
+    seen: list[str] = []
+
+    async def run(key: str) -> None:
+        seen.append(key)
+
+    async with queue(run, concurrency=1) as made:
+        for key in "abc":
+            made.add(key, behind=True)
+        for key in "xyc":
+            made.add(key)
+        made.add("x", behind=True)
+        assert made.depth == 5, "c waits once"
+        await until(lambda: made.idle and seen)
+    assert seen == list("xycab")
+
+
+async def test_what_waits_behind_has_its_turn_however_much_comes() -> None:
+    seen: list[str] = []
+
+    async def run(key: str) -> None:
+        seen.append(key)
+        if key != "behind" and len(seen) < 100:
+            made.add(f"new-{len(seen)}")
+            made.add(f"also-{len(seen)}")
+
+    async with queue(run, concurrency=1) as made:
+        made.add("behind", behind=True)
+        made.add("first")
+        await until(lambda: made.idle and seen)
+    assert seen.index("behind") == AHEAD_AT_A_TIME
+
+
+async def test_a_failure_behind_is_tried_again_behind() -> None:
+    seen: list[str] = []
+
+    async def run(key: str) -> None:
+        seen.append(key)
+        if seen == ["old"]:
+            raise Outside
+        if key == "blocker":
+            await until(lambda: made.depth == 2)
+            made.add("new")
+
+    async with queue(run, concurrency=1, first_delay=0.001) as made:
+        made.add("old", behind=True)
+        await until(lambda: seen)
+        made.add("other", behind=True)
+        made.add("blocker")
+        await until(lambda: made.idle and len(seen) == 5)
+    assert seen.index("new") < seen.index("old", 1)
+
+
+async def test_a_key_added_to_both_lanes_while_it_runs_goes_ahead() -> None:
+    seen: list[str] = []
+
+    async def run(key: str) -> None:
+        seen.append(key)
+        if seen == ["a"]:
+            made.add("a")
+            made.add("a", behind=True)
+            made.add("b", behind=True)
+
+    async with queue(run, concurrency=1) as made:
+        made.add("a")
+        await until(lambda: made.idle and seen)
+    assert seen == ["a", "a", "b"]
