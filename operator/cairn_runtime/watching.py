@@ -15,6 +15,7 @@ from typing import Any
 
 import kopf
 import structlog
+from kopf._cogs.structs.references import Insights
 
 from cairn_crds import GROUP, VERSION
 from cairn_runtime.kubernetes import Kubernetes, KubernetesError
@@ -160,6 +161,19 @@ class Watches:
                 log.warning("watches.broken", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(BROKEN_SECONDS)
 
+    async def _check_kinds(self, insights: Insights) -> None:
+        """Raises KubernetesError where kopf does not watch every kind; else does not return.
+
+        kopf looks only once which kinds there are: those that an API server does not serve yet, while it
+        starts, it would never watch.
+        """
+        await insights.ready_resources.wait()
+        watched = {resource.plural for resource in insights.watched_resources}
+        missing = {store.kind.kind_info.plural for store in self._stores} - watched
+        if missing:
+            raise KubernetesError(404, "NotServed", f"not served yet: {', '.join(sorted(missing))}")
+        await asyncio.Event().wait()
+
     async def _run_kopf(self) -> None:
         settings = kopf.OperatorSettings()
         settings.posting.enabled = False
@@ -171,13 +185,16 @@ class Watches:
         settings.networking.error_backoffs = _Backoffs()
         settings.execution.max_workers = 2
         settings.process.ultimate_exiting_timeout = None
+        insights = Insights()
         tasks = await kopf.spawn_tasks(
+            insights=insights,
             registry=self._registry,
             settings=settings,
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
         )
+        tasks = [*tasks, asyncio.create_task(self._check_kinds(insights), name="kinds")]
         retake()
         # Not kopf.run_tasks: in the end it cancels every task of the loop that is younger than kopf itself.
         try:
