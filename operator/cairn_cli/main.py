@@ -12,6 +12,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("cairn_local.commands:up", "set up and start everything on this machine, boot the example"),
     "down": ("cairn_local.commands:down", "stop what `up` started; instances and data stay"),
     "clean": ("cairn_local.commands:clean", "stop everything and remove all of its data"),
+    "uninstall": (
+        "cairn_local.uninstall.command:uninstall",
+        "take Cairn out of a cluster; the guests run on",
+    ),
     "status": ("cairn_local.commands:status", "what runs on this machine, and whether it is ready"),
     "cloud-image": (
         "cairn_local.commands:cloud_image",

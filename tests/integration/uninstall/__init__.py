@@ -1,0 +1,1 @@
+"""Taking Cairn out of a cluster, on a control plane of its own."""
