@@ -1,6 +1,6 @@
 """Whether the host that an instance is on can do an action at all: what its driver says of itself (the traits
-of its ComputeNode), against `legality.NEEDS`. Asked in the transaction that would begin it, so that nobody
-waits for what cannot come.
+of its ComputeNode), against `legality.NEEDS`, and whether it is up, where `legality.NEED_HOST_UP` wants that.
+Asked in the transaction that would begin it, so that nobody waits for what cannot come.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ def judge(
     overrides_lock: bool = False,
     called: str | None = None,
 ) -> None:
-    """As `legality.check`, and for what the host can do. Raises InstanceLocked, ActionRefused, NotCapable."""
+    """As `legality.check`, and for what the host can do. Raises InstanceLocked, ActionRefused, NotCapable,
+    HostNotUp."""
     legality.check(action, record, overrides_lock=overrides_lock, called=called)
     needed = legality.NEEDS.get(action)
     if needed is not None and record.host is not None:
         traits = traits_of(conn, record.host)
         if traits and needed not in traits:
             raise legality.NotCapable(called or action, record.id)
+    if action in legality.NEED_HOST_UP:
+        host = record.host
+        if action == "confirm_resize" and record.move is not None:
+            host = record.move.source
+        if host is not None and is_down(conn, host):
+            raise legality.HostNotUp(called or action, record.id)
 
 
 async def require(db: Database, action: str, record: InstanceRecord) -> None:
@@ -38,6 +45,16 @@ async def require(db: Database, action: str, record: InstanceRecord) -> None:
     traits = await db.read(lambda conn: traits_of(conn, host))
     if traits and needed not in traits:
         raise legality.NotCapable(action, record.id)
+
+
+def is_down(conn: sa.Connection, host: str) -> bool:
+    """Whether the host has been silent for too long, or is forced down; one that is not known is not."""
+    columns = compute_nodes.c
+    query = sa.select(columns.up, columns.forced_down).where(
+        columns.name == host, columns.removed_at.is_(None)
+    )
+    node = conn.execute(query).one_or_none()
+    return node is not None and (bool(node.forced_down) or not node.up)
 
 
 def traits_of(conn: sa.Connection, host: str) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Which action an instance allows in which state, and what its host must be able to do: the one table.
 
 The gateway refuses with it (409, 501), the conductor tells of it in a condition, the documentation is made of
-it. What the host can do is asked in `capabilities`.
+it. What the host can do, and whether it is up, is asked in `capabilities`.
 Source: the checks of Nova's compute API (`nova/compute/api.py`, `vm_states.py`, `task_states.py`).
 """
 
@@ -133,6 +133,11 @@ NEEDS: Mapping[str, str] = MappingProxyType(
 """The trait that the instance's host must have for an action (`Capability` of the agent's drivers). What is
 not here every driver can do, or it is not the host that does it."""
 
+NEED_HOST_UP = frozenset({"resize", "migrate", "live_migrate", "confirm_resize", "detach_volume"})
+"""Actions that begin with what the instance's host does, and would only wait for one that does not report:
+Nova's `check_instance_host(check_is_up=True)`. For `confirm_resize` it is the host that it has left. What
+is done about a host that is gone (evacuate, delete, reset its state) is none of them."""
+
 
 class ActionRefused(DatabaseError):
     """The instance's state does not allow the action."""
@@ -146,6 +151,19 @@ class ActionRefused(DatabaseError):
             f"Cannot '{action}' instance {instance_id} while it is in {attribute} {state}"
             if attribute != "launched_at"
             else f"Cannot '{action}' instance {instance_id} before it has been launched"
+        )
+
+
+class HostNotUp(ActionRefused):
+    """The host that would have to do it does not report, or is forced down. Which one it is is not for
+    everybody to know."""
+
+    def __init__(self, action: str, instance_id: str) -> None:
+        super().__init__(action, instance_id, "host", "down")
+        DatabaseError.__init__(
+            self,
+            f"Cannot '{action}' instance {instance_id}: the compute service of its host is unavailable at "
+            "this time",
         )
 
 

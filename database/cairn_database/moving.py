@@ -208,10 +208,13 @@ async def evacuate(
 
 
 async def confirm_resize(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
-    """Stay on the new flavor or host. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
+    """Stay on the new flavor or host. Raises InstanceNotFound, ActionRefused (HostNotUp: the host that it has
+    left is to clean up), InstanceLocked."""
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("confirm_resize", record, overrides_lock=asked.overrides_lock, called="confirmResize")
+        capabilities.judge(
+            conn, "confirm_resize", record, overrides_lock=asked.overrides_lock, called="confirmResize"
+        )
         if record.move is not None:
             moves.update(conn, record.move.id, "confirming")
         return {"task_state": TaskState.RESIZE_CONFIRMING, "operation": None}

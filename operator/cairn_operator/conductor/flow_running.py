@@ -10,6 +10,7 @@ import structlog
 from cairn_crds.guest_operation import OperationKind, OperationPhase
 from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, moves, moving, removal, steps
 from cairn_database.asking import Asked
+from cairn_database.legality import HostNotUp
 from cairn_database.records import MoveKind
 from cairn_database.steps import Step
 from cairn_operator.conductor import images, metrics
@@ -22,6 +23,8 @@ from cairn_runtime.kubernetes import KubernetesError
 log = structlog.get_logger()
 MOST_STEPS = 12
 """In one run; no flow has as many."""
+HOST_DOWN_LOOK_AGAIN = 10.0
+"""Seconds until what comes by itself is tried again, whose host is down."""
 QUICK_TASKS = frozenset(
     {
         TaskState.RESCUING,
@@ -187,7 +190,10 @@ async def act_on_time(scope: Scope) -> bool:
         scope.after(left)
         return True
     asked = by_itself(record)
-    scope.record = await due[1](scope.env.db, record.id, asked)
+    try:
+        scope.record = await due[1](scope.env.db, record.id, asked)
+    except HostNotUp:
+        scope.after(HOST_DOWN_LOOK_AGAIN)
     return True
 
 

@@ -53,11 +53,17 @@ async def make_cloud(
         await make_host(db, f"host-{index}", vcpus=vcpus)
 
 
-async def make_host(db: Database, name: str, *, vcpus: int = 16, disabled: bool = False) -> None:
+async def make_host(
+    db: Database, name: str, *, vcpus: int = 16, disabled: bool = False, up: bool = True
+) -> None:
     spec = ComputeNodeSpec.model_validate({"ratios": {"cpu": 1.0}, "disabled": disabled})
-    await nodes.upsert_compute_node(
-        db, name, spec, ComputeNodeStatus(vcpus=vcpus, memory_mib=2**20, disk_gib=2**20)
-    )
+    status = {
+        "vcpus": vcpus,
+        "memoryMiB": 2**20,
+        "diskGiB": 2**20,
+        "conditions": [{"type": "Up", "status": "True" if up else "False"}],
+    }
+    await nodes.upsert_compute_node(db, name, spec, ComputeNodeStatus.model_validate(status))
 
 
 def new(name: str = "web", **changes: Any) -> NewInstance:

@@ -19,6 +19,7 @@ from cairn_operator.conductor.migrations.wishes import Wish
 
 REFUSALS: dict[type[DatabaseError], str] = {
     legality.ActionRefused: "ActionRefused",
+    legality.HostNotUp: "HostNotUp",
     legality.NotCapable: "NotCapable",
     moving.UnknownHost: "UnknownHost",
     moving.HostStillInUse: "HostStillInUse",
@@ -71,7 +72,7 @@ async def begin(db: Database, migration: Migration, record: InstanceRecord) -> M
     except tuple(REFUSALS) as error:
         # Another replica may have begun it a moment ago, and that is what it is refused for.
         row = await row_of(db, migration, record)
-        return row or Refused(REFUSALS[type(error)], str(error))
+        return row or _refused(error)
     return await moves.get(db, uid)
 
 
@@ -89,5 +90,11 @@ async def follow(db: Database, wish: Wish, row: MigrationRecord, record: Instanc
             case Wish.FORCE_COMPLETE:
                 await moving.force_complete(db, record.id, asked, migration_id=row.id)
     except tuple(REFUSALS) as error:
-        return Refused(REFUSALS[type(error)], str(error))
+        return _refused(error)
     return None
+
+
+def _refused(error: DatabaseError) -> Refused:
+    """By the most exact word for it."""
+    reason = next(REFUSALS[kind] for kind in type(error).__mro__ if kind in REFUSALS)
+    return Refused(reason, str(error))

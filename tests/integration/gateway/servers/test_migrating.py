@@ -61,6 +61,17 @@ async def test_a_cold_migration_goes_to_hosts_that_there_are(room: Room, body: A
     assert (await row(room, server_id)).task_state is None
 
 
+@pytest.mark.parametrize("down", [{"up": False}, {"forced_down": True}])
+async def test_nothing_leaves_a_host_that_is_down(room: Room, down: dict[str, bool]) -> None:
+    await hosts(room, **down)
+    server_id = await placed(room)
+    for body in ({"migrate": None}, {"os-migrateLive": LIVE}):
+        answer = await act(room, "2.56", server_id, **body)
+        assert answer.status_code == 409, answer.text
+        assert "is unavailable at this time" in answer.text
+    assert (await row(room, server_id)).task_state is None
+
+
 @pytest.mark.parametrize("body", [{"migrate": None}, {"os-migrateLive": LIVE}, {"evacuate": {}}])
 async def test_moving_is_for_administrators(room: Room, body: dict[str, Any]) -> None:
     server_id = await placed(room)

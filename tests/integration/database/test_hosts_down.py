@@ -1,0 +1,54 @@
+"""What begins with something that a host does is refused while that host is down, and nothing has begun."""
+
+from __future__ import annotations
+
+import pytest
+
+from cairn_database import Database, TaskState, VmState, claims, instances, moving, steps
+from cairn_database.asking import Asked
+from cairn_database.legality import HostNotUp
+from cairn_database.records import InstanceRecord
+from cairn_database.steps import Holding, Step
+from integration.database.support import LARGE, active, claim_of, make_cloud, make_host
+
+ASKED = Asked(request_id="req-move")
+
+
+async def migrated(db: Database) -> InstanceRecord:
+    """From host-0 to host-1, and not confirmed yet."""
+    row = await active(db)
+    row = await moving.migrate(db, row.id, ASKED, host="host-1")
+    await claims.claim_many(db, [claim_of(row, "host-1")])
+    row = await instances.get(db, row.id)
+    arrived = Step(task_state=None, vm_state=VmState.RESIZED, host="host-1", holding=Holding.SWAP)
+    return await steps.advance(db, row.id, row.version, row.task_state, arrived)
+
+
+async def test_moves_from_it_are_refused(db: Database) -> None:
+    await make_cloud(db)
+    row = await active(db)
+    await make_host(db, "host-0", up=False)
+    for what in (
+        moving.resize(db, row.id, ASKED, flavor=LARGE),
+        moving.migrate(db, row.id, ASKED),
+        moving.live_migrate(db, row.id, ASKED, host="host-1"),
+    ):
+        with pytest.raises(HostNotUp, match="the compute service of its host is unavailable") as refusal:
+            await what
+        assert "host-0" not in str(refusal.value), "who asks need not know the hosts"
+    assert (await instances.get(db, row.id)).version == row.version
+    await make_host(db, "host-0")
+    after = await moving.resize(db, row.id, ASKED, flavor=LARGE)
+    assert after.task_state is TaskState.RESIZE_PREP
+
+
+async def test_a_move_is_confirmed_once_the_host_that_was_left_is_up(db: Database) -> None:
+    await make_cloud(db)
+    row = await migrated(db)
+    await make_host(db, "host-0", up=False)
+    with pytest.raises(HostNotUp):
+        await moving.confirm_resize(db, row.id, ASKED)
+    await make_host(db, "host-0")
+    await make_host(db, "host-1", up=False)
+    after = await moving.confirm_resize(db, row.id, ASKED)
+    assert after.task_state is TaskState.RESIZE_CONFIRMING
