@@ -16,7 +16,7 @@ from cairn_database import capabilities, legality
 from cairn_database.asking import Asked, act, with_spec
 from cairn_database.engine import Database
 from cairn_database.records import InstanceRecord, Json, KeyPairRecord, Operation, TaskState, VmState
-from cairn_database.volumes.attaching import refuse_volume_backed
+from cairn_database.volumes.attaching import refuse_unstable_rescue, refuse_volume_backed
 
 
 async def rebuild(
@@ -65,7 +65,7 @@ async def rescue(
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         capabilities.judge(conn, "rescue", record, overrides_lock=asked.overrides_lock)
-        refuse_volume_backed("rescue", record)
+        refuse_unstable_rescue(record, image)
         wish = record.spec.get("rescue") or {}
         name = None if image["name"] == record.image["name"] else image["name"]
         wish = {"image": name} if name else {}

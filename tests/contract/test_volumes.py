@@ -153,6 +153,36 @@ async def test_a_machine_boots_from_a_volume(
     assert backend.volumes(instance_id) == {volume_id: False}
 
 
+@pytest.mark.usefixtures("with_volumes")
+async def test_one_that_boots_from_a_volume_is_rescued(
+    backend: Backend, driver: Driver, instance_id: str, volume_id: str
+) -> None:
+    other = str(uuid.uuid4())
+    await driver.make_volume(NODE, volume_id, of(image=backend.deaf))
+    await driver.make_volume(NODE, other, of())
+    root = GuestVolume(id=volume_id, size_gib=1, device="/dev/vda", boot_index=0)
+    spec = having(backend.spec(backend.deaf), root)
+    await spawn(backend, instance_id, spec)
+    await driver.power_on(NODE, instance_id)
+    properties = {"hw_rescue_bus": "virtio", "hw_rescue_device": "disk"}
+    image = backend.listening.model_copy(update={"properties": properties})
+    rescue = operation(instance_id, spec)
+    for _ in range(2):
+        await driver.rescue(rescue, image)
+        assert await power(driver, instance_id) is PowerState.RUNNING
+    await backend.greeted(instance_id)
+    assert backend.volumes(instance_id, live=True) == {volume_id: False}
+    data = GuestVolume(id=other, size_gib=1, device="/dev/vdc")
+    await driver.reconfigure(NODE, instance_id, having(spec, root, data))
+    assert backend.volumes(instance_id, live=True) == {volume_id: False, other: False}
+    with_data = having(spec, root, data)
+    await driver.unrescue(operation(instance_id, with_data))
+    assert await power(driver, instance_id) is PowerState.SHUTDOWN
+    assert backend.volumes(instance_id) == {volume_id: False, other: False}
+    await driver.destroy(NODE, instance_id)
+    assert backend.leftovers(instance_id, spec) == []
+
+
 async def _silent(_step: object) -> None:
     """Nobody asks."""
 

@@ -19,10 +19,12 @@ from cairn_database import capabilities, history
 from cairn_database.asking import Asked, check_version, live_row
 from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate
-from cairn_database.records import AttachedVolume, InstanceRecord
+from cairn_database.records import AttachedVolume, InstanceRecord, Json
 from cairn_database.rows import compare_and_set, now
 from cairn_database.volumes import store
 from cairn_database.volumes.errors import (
+    RESCUE_PROPERTIES,
+    RescueNotStable,
     RootVolume,
     TooManyVolumes,
     VolumeBacked,
@@ -267,6 +269,14 @@ def refuse_volume_backed(action: str, record: InstanceRecord) -> None:
     """Raise VolumeBacked where the instance has no root disk of its own."""
     if record.boots_from_volume:
         raise VolumeBacked(action, record.id)
+
+
+def refuse_unstable_rescue(record: InstanceRecord, image: Json) -> None:
+    """Raise RescueNotStable where the instance boots from a volume and the rescue image says nothing of how
+    its disk is put beside that."""
+    properties = image.get("properties") or {}
+    if record.boots_from_volume and not all(name in properties for name in RESCUE_PROPERTIES):
+        raise RescueNotStable(record.id)
 
 
 def of_instance(record: InstanceRecord, volume_id: str) -> AttachedVolume:

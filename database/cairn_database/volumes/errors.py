@@ -6,6 +6,7 @@ DatabaseError
 ├── VolumeElsewhere, VolumesStay   (the latter an ActionRefused) local volumes and hosts that do not agree
 ├── RootVolume, VolumeNotBootable
 ├── VolumeBacked             (an ActionRefused)
+│   └── RescueNotStable
 └── TooManyVolumes
 """
 
@@ -13,6 +14,10 @@ from __future__ import annotations
 
 from cairn_database.errors import DatabaseError
 from cairn_database.legality import ActionRefused
+
+RESCUE_PROPERTIES = ("hw_rescue_bus", "hw_rescue_device")
+"""Of images, by Nova's names: how the rescue disk of a server that boots from a volume is put beside the
+server's own."""
 
 
 class VolumeNotFound(DatabaseError):
@@ -81,6 +86,18 @@ class VolumeBacked(ActionRefused):
 
     def __init__(self, action: str, instance_id: str) -> None:
         super().__init__(action, instance_id, "root device", "a volume")
+
+
+class RescueNotStable(VolumeBacked):
+    """It boots from a volume, and the image is not one to rescue such with."""
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__("rescue", instance_id)
+        DatabaseError.__init__(
+            self,
+            f"Cannot rescue instance {instance_id}, which boots from a volume, with that image: choose one "
+            f"with the properties {' and '.join(RESCUE_PROPERTIES)}.",
+        )
 
 
 class VolumeNotBootable(DatabaseError):

@@ -116,7 +116,8 @@ class Reshaping(Protocol):
         """
 
     async def rescue(self, operation: MachineOperation, image: GuestImage) -> None:
-        """RUNNING afterwards, from a disk made from `image`; its own root disk is the second disk.
+        """RUNNING afterwards, from a disk made from `image`; its own root disk is the second disk. Where it
+        boots from a volume, all disks are what they were, and that one is the last.
 
         `operation.spec.operation.password`, where there is one, is what the rescue system is told. Stops it
         first.

@@ -13,7 +13,7 @@ import pytest
 from cairn_agent.drivers.api import Unsupported
 from cairn_agent.drivers.libvirt.anti_spoof import FILTER
 from cairn_agent.drivers.libvirt.domain_xml import MACHINE_NAMESPACE, Ownership, domain_xml
-from cairn_crds.guest import GuestConfig, GuestSpec, InstanceReference
+from cairn_crds.guest import GuestConfig, GuestSpec, GuestVolume, InstanceReference
 from unit.drivers.specs import FILES, HOST, INSTANCE_ID, NETWORK, guest, image, tree
 
 
@@ -156,3 +156,37 @@ def test_cloud_init_takes_it_for_openstack() -> None:
     domain = _domain(guest())
     assert domain.findtext("sysinfo/system/entry[@name='product']") == "OpenStack Nova"
     assert _attribute(domain, "os/smbios", "mode") == "sysinfo"
+
+
+def _rescued(**properties: str) -> Element:
+    spec = guest(volumes=[GuestVolume(id=INSTANCE_ID, size_gib=1, device="/dev/vda", boot_index=0)])
+    return tree(domain_xml("node-1", INSTANCE_ID, spec, HOST, FILES, rescue=image(**properties)))
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"hw_rescue_bus": "virtio", "hw_rescue_device": "disk"}, ("disk", "vdaa", "virtio")),
+        ({"hw_rescue_bus": "scsi", "hw_rescue_device": "cdrom"}, ("cdrom", "sdaa", "scsi")),
+        ({"hw_rescue_device": "cdrom"}, ("cdrom", "sdaa", "sata")),
+    ],
+)
+def test_the_rescue_disk_of_one_that_boots_from_a_volume_is_the_last(
+    properties: dict[str, str], expected: tuple[str, str, str]
+) -> None:
+    domain = _rescued(**properties)
+    assert domain.find("os/boot") is None, "the disk itself says that it is booted from"
+    *_, last = domain.findall("devices/disk")
+    target = last.find("target")
+    assert target is not None
+    assert (last.get("device"), target.get("dev"), target.get("bus")) == expected
+    assert _attribute(last, "boot", "order") == "1"
+    assert _attribute(last, "source", "file") == str(FILES.rescue)
+
+
+@pytest.mark.parametrize(
+    "properties", [{"hw_rescue_device": "floppy"}, {"hw_rescue_bus": "virtio", "hw_rescue_device": "cdrom"}]
+)
+def test_a_rescue_disk_that_cannot_be_had_is_refused(properties: dict[str, str]) -> None:
+    with pytest.raises(Unsupported):
+        _rescued(**properties)

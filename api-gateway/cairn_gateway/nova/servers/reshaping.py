@@ -12,6 +12,8 @@ from pydantic import Field
 
 from cairn_database import InstanceRecord, reshaping
 from cairn_database.admission import Refusal, check_image
+from cairn_database.volumes.attaching import refuse_unstable_rescue
+from cairn_database.volumes.errors import RescueNotStable
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import BadRequest
 from cairn_gateway.http.models import RequestModel, Text255, Uuid
@@ -57,6 +59,7 @@ async def rescue(call: Call) -> Answer:
     record = await server_of(call)
     call.enforce(target_of(call, record))
     image = record.image if wish.image_ref is None else await _rescue_image(call, record, wish.image_ref)
+    _refuse_volume_backed(call, record, image)
     password = await admin_password(wish.admin_pass, make=True)
     given: Json = {}
     if password is not None:
@@ -68,6 +71,16 @@ async def rescue(call: Call) -> Answer:
     )
     told = call.services.settings.gateway.enable_instance_password and password is not None
     return Answer({"adminPass": password.clear} if told and password else {})
+
+
+def _refuse_volume_backed(call: Call, record: InstanceRecord, image: Json) -> None:
+    """From 2.87 one that boots from a volume is rescued with an image that is for that. Raises BadRequest."""
+    if record.boots_from_volume and call.version < since.RESCUE_VOLUME_BACKED:
+        raise BadRequest(f"Instance {record.id} cannot be rescued: it boots from a volume.")
+    try:
+        refuse_unstable_rescue(record, image)
+    except RescueNotStable as error:
+        raise BadRequest(f"Instance {record.id} cannot be rescued: {error}") from error
 
 
 async def _rescue_image(call: Call, record: InstanceRecord, image_id: str) -> Json:

@@ -14,6 +14,7 @@ from cairn_agent.drivers.libvirt.host import Host
 from cairn_agent.drivers.libvirt.storage import MachineFiles
 from cairn_agent.drivers.libvirt.virt_type import X86
 from cairn_crds.guest import GuestSpec
+from cairn_crds.image_source import GuestImage
 
 MACHINE_NAMESPACE = "urn:cairn:machine:v1"
 """The namespace of Cairn's own element in a domain's metadata."""
@@ -56,9 +57,10 @@ def domain_xml(
     files: MachineFiles,
     *,
     volumes: Sequence[Element] = (),
-    rescued: bool = False,
+    rescue: GuestImage | None = None,
 ) -> str:
-    """The complete definition; `volumes`: as `volume_xml` makes them; `rescued`: from the rescue disk.
+    """The complete definition; `volumes`: as `volume_xml` makes them; `rescue`: what the rescue disk, from
+    which it boots, is made of.
 
     Raises Unsupported for image properties that cannot be had.
     """
@@ -69,11 +71,15 @@ def domain_xml(
     root.append(_metadata(node, spec))
     SubElement(root, "memory", unit="MiB").text = str(spec.memory_mib)
     SubElement(root, "vcpu").text = str(spec.vcpus)
-    root.extend(list(_platform(instance_id, spec, host)))
+    beside = rescue if spec.boots_from_volume else None
+    root.extend(list(_platform(instance_id, spec, host, chooses_disk=beside is not None)))
     SubElement(root, "on_poweroff").text = "destroy"
     SubElement(root, "on_reboot").text = "restart"
     SubElement(root, "on_crash").text = "destroy"
-    root.append(_devices(spec, host, files, volumes, rescued=rescued))
+    own = _devices(spec, host, files, volumes, rescued=rescue is not None)
+    if beside is not None:
+        own.append(_rescue_disk(spec, files, beside))
+    root.append(own)
     return tostring(root, encoding="unicode")
 
 
@@ -94,14 +100,16 @@ def _metadata(node: str, spec: GuestSpec) -> Element:
     return metadata
 
 
-def _platform(instance_id: str, spec: GuestSpec, host: Host) -> Iterator[Element]:
-    """Firmware, CPU, clock and what the guest reads about its maker."""
+def _platform(instance_id: str, spec: GuestSpec, host: Host, *, chooses_disk: bool) -> Iterator[Element]:
+    """Firmware, CPU, clock and what the guest reads about its maker. `chooses_disk`: one of the disks says
+    that it is booted from, instead of the first."""
     os = Element("os")
     type_ = SubElement(os, "type", arch=host.architecture)
     type_.text = "hvm"
     if machine := spec.image.properties.get("hw_machine_type", host.machine_type):
         type_.set("machine", machine)
-    SubElement(os, "boot", dev="hd")
+    if not chooses_disk:
+        SubElement(os, "boot", dev="hd")
     yield os
     if host.architecture in X86:
         SubElement(os, "smbios", mode="sysinfo")
@@ -174,7 +182,7 @@ def _disks(spec: GuestSpec, files: MachineFiles, *, rescued: bool) -> Iterator[d
     """In the guest's order: the rescue disk where there is one, root, ephemeral, swap, config drive."""
     buses = frozenset(devices.DISK_BUSES)
     bus = devices.chosen(spec.image.properties, "hw_disk_bus", buses, "virtio")
-    if rescued:
+    if rescued and not spec.boots_from_volume:
         yield devices.Disk(files.rescue, "qcow2", bus)
     if not spec.boots_from_volume:
         yield devices.Disk(files.root, "qcow2", bus)
@@ -189,6 +197,22 @@ def _disks(spec: GuestSpec, files: MachineFiles, *, rescued: bool) -> Iterator[d
         bus = devices.chosen(spec.image.properties, "hw_cdrom_bus", buses, default)
         drive = files.rescue_config_drive if rescued else files.config_drive
         yield devices.Disk(drive, "raw", bus, cdrom=bus != "virtio")
+
+
+def _rescue_disk(spec: GuestSpec, files: MachineFiles, image: GuestImage) -> Element:
+    """Behind all other disks, which stay what they are to the guest, and booted from: Nova's stable device
+    rescue, as the rescue image's properties want it. Its name is one that no volume is ever called."""
+    device = devices.chosen(image.properties, "hw_rescue_device", frozenset({"disk", "cdrom"}), "disk")
+    buses = frozenset(devices.DISK_BUSES) - ({"ide", "virtio"} if device == "cdrom" else {"ide"})
+    own = spec.image.properties.get("hw_disk_bus", "virtio")
+    bus = devices.chosen(image.properties, "hw_rescue_bus", buses, own if own in buses else "sata")
+    disk = devices.Disk(files.rescue, "qcow2", bus, cdrom=device == "cdrom")
+    element = devices.disk(disk, devices.DiskNames())
+    target = element.find("target")
+    assert target is not None  # noqa: S101 - every disk has one
+    target.set("dev", f"{devices.DISK_BUSES[bus]}aa")
+    SubElement(element, "boot", order="1")
+    return element
 
 
 def own_disks(spec: GuestSpec, files: MachineFiles) -> tuple[str, frozenset[str]]:

@@ -1,6 +1,7 @@
 """Rescue: booting a machine from another disk, with its own as the second one.
 
 Nova API: POST /servers/{id}/action rescue, unrescue. Like Nova's, the rescue disk is as large as its image.
+One that boots from a volume has that as its first disk still, and the rescue disk behind all others.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ async def rescue(workshop: Workshop, operation: MachineOperation, image: GuestIm
     record = await machine.require()
     if operation.id in record.done:
         return
+    machine.xml(operation.spec, rescue=image)  # what cannot be had is said before it is stopped
     cached = await workshop.images.fetch(image)
     await machine.pull_plug()
     if record.rescue is None or record.rescue.operation_id != operation.id:

@@ -20,6 +20,7 @@ from cairn_agent.drivers.libvirt.threads import Workers
 from cairn_agent.drivers.libvirt.volume_xml import VolumeFiles, volume_elements
 from cairn_agent.drivers.settings import LibvirtSettings
 from cairn_crds.guest import GuestSpec
+from cairn_crds.image_source import GuestImage
 from cairn_crds.instance import PowerState
 
 T = TypeVar("T")
@@ -88,11 +89,12 @@ class Machine:
         """Now."""
         return await self.with_domain(domains.power_state)
 
-    def xml(self, spec: GuestSpec, *, rescued: bool = False) -> str:
-        """Its definition. Raises Unsupported for image properties that cannot be had."""
+    def xml(self, spec: GuestSpec, *, rescue: GuestImage | None = None) -> str:
+        """Its definition; `rescue`: as in `domain_xml`. Raises Unsupported for image properties that cannot
+        be had."""
         host, files = self.workshop.host, self.files
         volumes = list(self.volume_elements(spec).values())
-        return domain_xml(self.node, self.instance_id, spec, host, files, volumes=volumes, rescued=rescued)
+        return domain_xml(self.node, self.instance_id, spec, host, files, volumes=volumes, rescue=rescue)
 
     def volume_elements(self, spec: GuestSpec) -> dict[str, Element]:
         """Its volumes as libvirt's XML, by id. Raises Unsupported."""
@@ -102,7 +104,8 @@ class Machine:
 
     async def define(self, spec: GuestSpec) -> None:
         """Define it as `spec` and its record say, anew or in place of what it was; a running one runs on."""
-        xml = self.xml(spec, rescued=(await self.record()).rescue is not None)
+        rescue = (await self.record()).rescue
+        xml = self.xml(spec, rescue=None if rescue is None else rescue.image)
         await self.workshop.connection.run(lambda c: c.defineXML(xml))
 
     async def pull_plug(self) -> None:

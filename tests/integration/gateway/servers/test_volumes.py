@@ -7,14 +7,17 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from cairn_crds import Volume, VolumeAttachment
 from cairn_crds.volume import VolumeSpec
 from cairn_database import VmState, instances
+from cairn_database.rows import compare_and_set, now
 from cairn_database.volumes import attaching, store
 from cairn_database.volumes.wants import NewVolume
 from integration.gateway.servers.conftest import IMAGE, Room
 from integration.gateway.servers.test_actions import active, put
+from integration.gateway.servers.worlds import at
 
 SERVERS = "/compute/v2.1/servers"
 
@@ -169,6 +172,33 @@ async def test_a_server_is_made_with_volumes(room: Room) -> None:
     ).spec.volume == "data"
     refused = await room.act(server_id, rebuild={"imageRef": IMAGE})
     assert refused.status_code in (400, 409)
+
+
+async def test_one_that_boots_from_a_volume_is_rescued_with_an_image_that_is_for_that(room: Room) -> None:
+    answer = await boot(room, disk("image", uuid=IMAGE, boot_index=0, volume_size=3))
+    server_id = answer.json()["server"]["id"]
+    await put(room, server_id, VmState.ACTIVE)
+
+    async def rescued(version: str) -> httpx.Response:
+        action = {"rescue": None}
+        found: httpx.Response = await at(room, "member", version).post(
+            f"{SERVERS}/{server_id}/action", json=action
+        )
+        return found
+
+    refused = await rescued("2.87")
+    assert (refused.status_code, "hw_rescue_bus" in refused.text) == (400, True)
+    db = room.gateway.services.db
+    record = await instances.get(db, server_id)
+    stable = {**record.image, "properties": {"hw_rescue_bus": "virtio", "hw_rescue_device": "disk"}}
+
+    def change(conn: sa.Connection) -> None:
+        compare_and_set(conn, record, moment=now(), image=stable, host="h1")
+
+    await db.run(change)
+    assert (await rescued("2.86")).status_code == 400
+    assert (await rescued("2.87")).status_code == 200
+    assert (await instances.get(db, server_id)).task_state == "rescuing"
 
 
 @pytest.mark.parametrize(
