@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,9 +15,8 @@ from cairn_database import Database, migrations
 from cairn_database.tables import metadata
 from integration.database.servers import MariadbServer, PostgresqlServer, Server
 
-sqlite_only = pytest.mark.parametrize("place", ["sqlite"], indirect=True, scope="package")
-servers_only = pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True, scope="package")
-SERVERS: dict[str, type[Server]] = {"postgresql": PostgresqlServer, "mariadb": MariadbServer}
+sqlite_only = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+servers_only = pytest.mark.parametrize("place", ["postgresql", "mariadb"], indirect=True)
 
 
 @dataclass
@@ -33,24 +31,17 @@ class Place:
     """The URL of one with tables."""
 
 
-@pytest.fixture(scope="package", params=["sqlite", "postgresql", "mariadb"])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One kind of database; its server runs for the session (one per xdist worker)."""
-    kind: str = request.param
-    if kind == "sqlite":
-        yield from _sqlite_place(tmp_path_factory.mktemp("sqlite"))
-        return
-    server = SERVERS[kind]()
-    try:
-        server.start()
-        template = server.new_database()
-        asyncio.run(migrations.upgrade(template))
-        yield Place(kind, server, server.new_database, template)
-    finally:
-        server.remove()
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """One kind of database."""
+    found: Place = request.getfixturevalue(f"{request.param}_place")
+    return found
 
 
-def _sqlite_place(directory: Path) -> Iterator[Place]:
+@pytest.fixture(scope="package")
+def sqlite_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Files of one folder."""
+    directory = tmp_path_factory.mktemp("sqlite")
     numbers = iter(range(10**6))
 
     def new() -> str:
@@ -58,7 +49,29 @@ def _sqlite_place(directory: Path) -> Iterator[Place]:
 
     template = new()
     asyncio.run(migrations.upgrade(template))
-    yield Place("sqlite", None, new, template)
+    return Place("sqlite", None, new, template)
+
+
+@pytest.fixture(scope="package")
+def postgresql_place() -> Iterator[Place]:
+    """A server that runs as long as the tests of this folder."""
+    yield from _place_on("postgresql", PostgresqlServer())
+
+
+@pytest.fixture(scope="package")
+def mariadb_place() -> Iterator[Place]:
+    """A server that runs as long as the tests of this folder."""
+    yield from _place_on("mariadb", MariadbServer())
+
+
+def _place_on(kind: str, server: Server) -> Iterator[Place]:
+    try:
+        server.start()
+        template = server.new_database()
+        asyncio.run(migrations.upgrade(template))
+        yield Place(kind, server, server.new_database, template)
+    finally:
+        server.remove()
 
 
 @pytest_asyncio.fixture
