@@ -294,6 +294,21 @@ async def shelve(db: Database, instance_id: str, asked: Asked, *, image_id: str,
     return await act(db, instance_id, "shelve", asked, change)
 
 
+async def shelve_volume_backed(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
+    """As `shelve` for one that boots from a volume: what there is of it is on that, so that no image is made,
+    and it leaves its host at once. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
+
+    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
+        legality.check("shelve", record, overrides_lock=asked.overrides_lock)
+        return {
+            "task_state": TaskState.SHELVING,
+            "request": with_spec(record, powerState=DesiredPower.SHELVED.value),
+            "operation": None,
+        }
+
+    return await act(db, instance_id, "shelve", asked, change)
+
+
 async def shelve_offload(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
     """Take a shelved one off its host. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
 

@@ -204,6 +204,8 @@ async def _power(scope: Scope, instance: Instance, record: InstanceRecord, asked
 
 async def _shelve(scope: Scope, record: InstanceRecord, asked: Asked) -> InstanceRecord:
     db, base = scope.env.db, scope.env.settings.image_store_url
+    if record.boots_from_volume:
+        return await moving.shelve_volume_backed(db, record.id, asked)
     await db.read(lambda conn: capabilities.judge(conn, "shelve", record, overrides_lock=True))
     if not base:
         raise Refusal(

@@ -12,7 +12,7 @@ from cairn_agent.drivers.api_operations import OperationFailed
 from cairn_crds import HostVolume, Image, Volume, VolumeAttachment
 from cairn_crds.guest import node_namespace
 from cairn_crds.volume import VolumeSpec
-from cairn_database import NewInstance, instances
+from cairn_database import NewInstance, VmState, instances
 from cairn_database.volumes import store
 from cairn_database.volumes.wants import NewVolume, VolumeWant
 from integration.cloud.api import Body
@@ -199,6 +199,18 @@ def test_an_instance_boots_from_a_volume_that_goes_with_it(
     assert plugged(cairn, instance_id) == [{"id": root, "sizeGiB": 2, "readOnly": False}]
     disks.phase("InUse", "vm-root")
     assert cairn.row(instance_id).pinned_host == cairn.row(instance_id).host
+    host = cairn.row(instance_id).host
+    tenant.patch(powerState="Shelved")
+    tenant.phase("Shelved")
+    cairn.wait("it to leave", lambda: cairn.row(instance_id).vm_state is VmState.SHELVED_OFFLOADED)
+    assert cairn.machine(instance_id) is None
+    shelved = cairn.row(instance_id)
+    assert (shelved.host, shelved.pinned_host, shelved.details.get("shelvedImage")) == (None, host, None)
+    tenant.patch(powerState="Running")
+    tenant.phase("Active")
+    assert cairn.row(instance_id).host == host
+    assert plugged(cairn, instance_id) == [{"id": root, "sizeGiB": 2, "readOnly": False}]
+    assert cairn.findings() == []
     tenant.delete()
     tenant.gone()
     disks.gone(Volume, "vm-root")

@@ -51,9 +51,16 @@ class Unshelve(RequestModel):
 
 
 async def shelve(call: Call) -> Answer:
-    """Stop it, keep it as an image, and take it off its host."""
+    """Stop it, keep it as an image (or on the volume that it boots from), and take it off its host."""
     record = await server_of(call)
     call.enforce(target_of(call, record))
+    if record.boots_from_volume:
+        await begin(
+            call,
+            record,
+            lambda one: moving.shelve_volume_backed(call.services.db, one.id, asked_by(call)),
+        )
+        return Answer()
 
     async def act(image_id: str, url: str) -> InstanceRecord:
         return await moving.shelve(call.services.db, record.id, asked_by(call), image_id=image_id, url=url)

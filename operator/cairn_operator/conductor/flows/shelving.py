@@ -18,6 +18,8 @@ def shelve(s: Situation) -> Next:
     """It is off, and there is an image of it."""
     if s.failure is not None:
         return give_up(s, s.failure)
+    if s.record.boots_from_volume:
+        return _leave_volume(s)
     if not s.has_reached or s.operation is None or s.record.operation is None:
         return None
     given, result = s.record.operation.given, s.operation.result
@@ -35,6 +37,13 @@ def shelve(s: Situation) -> Next:
         power_state=s.power,
         details=s.detail(shelvedImage=image),
     )
+
+
+def _leave_volume(s: Situation) -> Next:
+    """It is off, and all that it wrote is on the volume that it boots from: its host is not needed."""
+    if not s.has_reached or s.power is not PowerState.SHUTDOWN:
+        return None
+    return Step(task_state=T.SHELVING_OFFLOADING, vm_state=VmState.SHELVED, power_state=s.power)
 
 
 def offload(s: Situation) -> Next:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from cairn_crds import Volume, VolumeAttachment
 from cairn_crds.volume import VolumeSpec
 from cairn_database import VmState, instances
+from cairn_database.images import listing
 from cairn_database.rows import compare_and_set, now
 from cairn_database.volumes import attaching, store
 from cairn_database.volumes.wants import NewVolume
@@ -20,6 +21,7 @@ from integration.gateway.servers.test_actions import active, put
 from integration.gateway.servers.worlds import at
 
 SERVERS = "/compute/v2.1/servers"
+EVERY_IMAGE = listing.ImageQuery(viewer=listing.Viewer("demo", True))
 
 
 async def volume(room: Room, name: str = "data", project: str | None = None, **spec: Any) -> str:
@@ -199,6 +201,18 @@ async def test_one_that_boots_from_a_volume_is_rescued_with_an_image_that_is_for
     assert (await rescued("2.86")).status_code == 400
     assert (await rescued("2.87")).status_code == 200
     assert (await instances.get(db, server_id)).task_state == "rescuing"
+
+
+async def test_one_that_boots_from_a_volume_is_shelved_without_an_image(room: Room) -> None:
+    answer = await boot(room, disk("image", uuid=IMAGE, boot_index=0, volume_size=3))
+    server_id = answer.json()["server"]["id"]
+    await put(room, server_id, VmState.ACTIVE)
+    before = await listing.page(room.gateway.services.db, EVERY_IMAGE)
+    assert (await room.act(server_id, shelve=None)).status_code == 202
+    record = await instances.get(room.gateway.services.db, server_id)
+    assert (record.task_state, record.operation, record.spec["powerState"]) == ("shelving", None, "Shelved")
+    assert await listing.page(room.gateway.services.db, EVERY_IMAGE) == before
+    assert (await room.act(server_id, shelve=None)).status_code == 409
 
 
 @pytest.mark.parametrize(
