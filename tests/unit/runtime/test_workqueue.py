@@ -329,6 +329,8 @@ async def test_a_failure_behind_is_tried_again_behind() -> None:
     async def run(key: str) -> None:
         seen.append(key)
         if seen == ["old"]:
+            made.add("other", behind=True)
+            made.add("blocker")
             raise Outside
         if key == "blocker":
             await until(lambda: made.depth == 2)
@@ -336,9 +338,6 @@ async def test_a_failure_behind_is_tried_again_behind() -> None:
 
     async with queue(run, concurrency=1, first_delay=0.001) as made:
         made.add("old", behind=True)
-        await until(lambda: seen)
-        made.add("other", behind=True)
-        made.add("blocker")
         await until(lambda: made.idle and len(seen) == 5)
     assert seen.index("new") < seen.index("old", 1)
 
