@@ -122,7 +122,10 @@ class ImageCache:
                 return final
             path = final.with_name(f".{final.name}.part")
             async with _locked(path) as part:
-                if not _touch(final):
+                # Who has just published it, or is pruning it, lets go of it in a moment.
+                while (there := _touch(final)) is None:  # noqa: ASYNC110 - another process tells nobody
+                    await asyncio.sleep(_LOCK_POLL_SECONDS[0])
+                if not there:
                     await self._download(image, part)
                     await check_format(path, image.disk_format, image.name)
                     await asyncio.to_thread(_publish, part, path, final)
@@ -217,16 +220,21 @@ def _allocated(status: os.stat_result) -> int:
     return status.st_blocks * 512
 
 
-def _touch(path: Path) -> bool:
-    """Whether the image is there; marks it as fetched now. A shared lock keeps `prune` off meanwhile."""
+def _touch(path: Path) -> bool | None:
+    """Whether the image is there; None where somebody else has it locked. Marks it as fetched now.
+
+    A shared lock keeps `prune` off meanwhile.
+    """
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             if not _is_at(file, path):
                 return False
             os.utime(file.fileno())
-    except (FileNotFoundError, BlockingIOError):
+    except FileNotFoundError:
         return False
+    except BlockingIOError:
+        return None
     return True
 
 
