@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 from typing import Generic, TypeVar
@@ -71,7 +72,8 @@ class WorkQueue(Generic[K]):
         """Keys to run once more after the run that they are in, and whether behind the others."""
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
-        self._signal = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        """Of the workers that have nothing to do: what wakes them."""
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -88,7 +90,14 @@ class WorkQueue(Generic[K]):
             else:
                 self._behind.pop(key, None)
                 self._ahead[key] = time.monotonic()
-            self._signal.set()
+            self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._idle:
+            worker = self._idle.popleft()
+            if not worker.done():
+                worker.set_result(None)
+                return
 
     def add_after(self, key: K, delay: float, *, behind: bool = False) -> None:
         """Look at `key` after `delay` seconds, or earlier if it is added meanwhile."""
@@ -135,7 +144,8 @@ class WorkQueue(Generic[K]):
         self._timers.clear()
         self._ahead.clear()
         self._behind.clear()
-        self._signal.set()
+        for _ in range(len(self._idle)):
+            self._wake_one()
         _done, pending = await asyncio.wait(self._tasks, timeout=grace) if self._tasks else (set(), set())
         for task in pending:
             task.cancel()
@@ -153,8 +163,9 @@ class WorkQueue(Generic[K]):
     async def _work(self) -> None:
         while not self._stopping:
             if not self._ahead and not self._behind:
-                self._signal.clear()
-                await self._signal.wait()
+                idle = asyncio.get_running_loop().create_future()
+                self._idle.append(idle)
+                await idle
                 continue
             key, behind = self._next()
             self._running.add(key)
