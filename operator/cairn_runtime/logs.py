@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import MutableMapping
+from contextvars import ContextVar, Token
+from types import TracebackType
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ def set_up_logs(settings: LogSettings, process: str) -> None:
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        merge_log_context,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -54,8 +56,36 @@ def _to_json(event: Any, **_options: Any) -> str:
     return orjson.dumps(event, default=str).decode()
 
 
-@contextmanager
-def log_context(**values: Any) -> Iterator[None]:
-    """Put `values` (instance_id, request_id …) on every line logged inside, by whichever module."""
-    with structlog.contextvars.bound_contextvars(**{k: v for k, v in values.items() if v is not None}):
-        yield
+_VALUES: ContextVar[dict[str, Any]] = ContextVar("log_values")
+"""What `log_context` has put on the lines; never changed, only replaced."""
+_NONE: dict[str, Any] = {}
+
+
+class log_context:  # noqa: N801 - used as a function: `with log_context(instance_id=…):`
+    """Put `values` (instance_id, request_id …) on every line logged inside, by whichever module.
+
+    One variable for all of them: it is set for every phase of every run, logged in or not.
+    """
+
+    __slots__ = ("_token", "_values")
+
+    def __init__(self, **values: Any) -> None:
+        self._values = values
+        self._token: Token[dict[str, Any]] | None = None
+
+    def __enter__(self) -> None:
+        new = {name: value for name, value in self._values.items() if value is not None}
+        self._token = _VALUES.set({**_VALUES.get(_NONE), **new})
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _VALUES.reset(self._token)
+
+
+def merge_log_context(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A processor of structlog's: what `log_context` says, where the line does not say it itself."""
+    return {**_VALUES.get(_NONE), **event}
