@@ -55,6 +55,8 @@ async def keep_guests(scope: Scope) -> bool:
     await _remove_others(scope, record, hosts)
     for view in wanted:
         await _write_guest(scope, view, absent=False)
+    if scope.kept is None:
+        scope.kept = record.version
     return True
 
 
@@ -106,7 +108,7 @@ async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) ->
         if wanted.spec.launched and not absent:
             metrics.REPAIRS.labels("guest").inc()
             log.warning("guest.restored", host=record.host)
-        scope.env.guests.put(body)
+        scope.take_answer(scope.env.guests, body)
         return
     if guest.spec.launched and not absent and guest.status.spec_generation == 0:
         return  # the host has not taken its machine in again: only then can it be asked for a change
@@ -115,7 +117,7 @@ async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) ->
     if not patch:
         return
     versioned = {"metadata": {"resourceVersion": guest.metadata.resource_version}, "spec": patch}
-    scope.env.guests.put(await scope.env.kubernetes.patch(Guest, name, namespace, versioned))
+    scope.take_answer(scope.env.guests, await scope.env.kubernetes.patch(Guest, name, namespace, versioned))
 
 
 def _zone(scope: Scope, record: InstanceRecord, guest: Guest | None) -> str:

@@ -405,7 +405,7 @@ async def show(scope: Scope) -> bool:
         )
     except NotFound:
         return False
-    scope.env.instances.put(answer)
+    scope.take_answer(scope.env.instances, answer)
     return False
 
 

@@ -38,6 +38,8 @@ class Reconciler:
 
     def wake(self, key: Key, *, behind: bool = False) -> None:
         """Look at the instance, if it is this replica's; `behind` all that somebody waits for."""
+        if key == self._env.answering:
+            return
         if self._membership.owns(shard_key(key)):
             self.queue.add(key, behind=behind)
 
@@ -78,6 +80,8 @@ class Reconciler:
         with log_context(namespace=key[0], name=key[1]):
             try:
                 await self._run_phases(scope)
+                if scope.is_behind:
+                    scope.after(0)
             finally:
                 if scope.record is not None:
                     self._seen[key] = scope.record.version

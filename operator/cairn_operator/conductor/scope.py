@@ -76,6 +76,8 @@ class Environment:
     these does a Guest that goes mean that the machine has gone."""
     freed: int = 0
     """How many instances have been seen to go: then there may be quota and addresses again."""
+    answering: Key | None = None
+    """The instance whose run takes in the answer to its own write right now."""
     capacity_changes: int = 0
     """How often a host has been seen to appear, to come back, or to grow."""
     tried_with: dict[Key, tuple[int, int]] = field(default_factory=dict)
@@ -133,6 +135,10 @@ class Scope:
     instance: Instance | None
     record: InstanceRecord | None = None
     refusal: Refusal | None = None
+    kept: int | None = None
+    """The version of the row that the Guests were first made to say: edits had been looked at by then."""
+    has_answers: bool = False
+    """Whether the run has taken in answers to what it wrote."""
     look_again: float | None = None
     """Seconds after which to look again, the soonest that a phase asked for."""
 
@@ -179,6 +185,19 @@ class Scope:
         if self.record is not None and self.record.task_state is TaskState.DELETING:
             return True
         return self.instance is not None and self.instance.metadata.deletion_timestamp is not None
+
+    def take_answer(self, store: Store[Any], body: dict[str, Any]) -> None:
+        """Take in what the API server made of this run's own write: no reason for another run."""
+        self.has_answers, self.env.answering = True, self.key
+        try:
+            store.put(body)
+        finally:
+            self.env.answering = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a run wrote for a row that has moved on since: what follows from that is yet to be done."""
+        return self.has_answers and (self.record is None or self.record.version != self.kept)
 
     def after(self, seconds: float) -> None:
         """Look again after `seconds`, unless another phase wants it sooner."""
