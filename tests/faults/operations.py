@@ -16,12 +16,13 @@ from typing import Any
 from cairn_crds import ComputeNode, Guest, Instance, InstanceSpec
 from cairn_crds.base import INSTANCE_FINALIZER, INSTANCE_LABEL
 from cairn_crds.instance import PowerState, RebootType
-from cairn_database import DatabaseError, InstanceRecord, asking, instances, removal
+from cairn_database import DatabaseError, InstanceRecord, VmState, asking, instances, removal
 from cairn_database.records import NewInstance
 from cairn_runtime.kubernetes import KubernetesError
 from faults.world.world import PROJECT, World
 
 MOST_INSTANCES = 24
+LIVE = "SELECT id, vm_state FROM instances WHERE deleted = '0' ORDER BY created_at, id"
 POWER = ("Running", "Stopped", "Paused", "Suspended")
 
 
@@ -52,8 +53,13 @@ class Play:
 
     async def some_row(self) -> InstanceRecord | None:
         """One of the live rows, or None."""
-        found = await instances.list_live(self.world.db, limit=1000)
-        return self.rng.choice(found) if found else None
+        found = self.ids()
+        return await instances.get(self.world.db, self.rng.choice(found)) if found else None
+
+    def ids(self, *states: VmState) -> list[str]:
+        """Of the live rows; of those in these states, where some are given."""
+        rows = self.world.sql.raw.execute(LIVE).fetchall()
+        return [row[0] for row in rows if not states or row[1] in states]
 
     def touch(self, body: dict[str, Any]) -> str:
         """Its name, and a note that its machine may change."""

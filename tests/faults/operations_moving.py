@@ -21,11 +21,10 @@ def _on_row(ask: Callable[[Play, InstanceRecord], Awaitable[Any]], what: str, *s
     """An operation on a random live row, of one in these states where there is one."""
 
     async def act(play: Play) -> str | None:
-        found = await instances.list_live(play.world.db, limit=1000)
-        fitting = [record for record in found if not states or record.vm_state in states]
+        fitting = play.ids(*states)
         if not fitting:
             return None
-        record = play.rng.choice(fitting)
+        record = await instances.get(play.world.db, play.rng.choice(fitting))
         play.touched.add(record.id)
         await ask(play, record)
         return f"{what} {record.name}"

@@ -30,7 +30,7 @@ def of_process(name: str, hosts: Mapping[str, Host]) -> tuple[ModuleType, Any]:
         )
         return cairn_operator.conductor.app, ConductorProcessSettings(conductor=conductor)
     if name.startswith("scheduler-"):
-        scheduler = SchedulerSettings(hot_poll_seconds=0.1)
+        scheduler = SchedulerSettings(hot_poll_seconds=0.3)
         return cairn_operator.scheduler.app, SchedulerProcessSettings(scheduler=scheduler)
     node = name.removeprefix("agent-")
     agent = AgentSettings(
