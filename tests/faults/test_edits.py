@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from cairn_crds import Instance
 from cairn_database import VmState, instances
 from faults.operations import Play
 from faults.operations_moving import MOVING

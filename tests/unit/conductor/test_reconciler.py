@@ -57,7 +57,7 @@ async def test_after_a_start_what_is_new_or_in_a_task_goes_ahead_of_everything_e
         instances.put(body(f"old-{number}", SETTLED))
     instances.put(body("new", {}))
     instances.put(body("rebooting", {**SETTLED, "taskState": "rebooting"}))
-    env = SimpleNamespace(settings=ConductorSettings(concurrency=1), instances=instances)
+    env = SimpleNamespace(settings=ConductorSettings(concurrency=1), instances=instances, answering=None)
     everybody = cast(Membership, SimpleNamespace(owns=lambda _key: True))
     reconciler = Recording(cast(Environment, env), everybody)
     reconciler.seen = []
