@@ -59,6 +59,8 @@ class Step:
     move: Move | _Unchanged | None = UNCHANGED
     host: str | _Unchanged | None = UNCHANGED
     """Another host: the fencing epoch rises with it."""
+    fences: bool = False
+    """The epoch rises although the host stays: what another host was ordered for the next is late."""
     holding: Holding = Holding.KEEP
     vm_state: VmState | None = None
     power_state: PowerState | None = None
@@ -127,7 +129,9 @@ def _changes(record: InstanceRecord, step: Step, moment: datetime) -> dict[str, 
     if step.move is not UNCHANGED:
         changes["move"] = step.move
     if step.host is not UNCHANGED:
-        changes |= {"host": step.host, "fencing_epoch": record.fencing_epoch + 1}
+        changes["host"] = step.host
+    if step.host is not UNCHANGED or step.fences:
+        changes["fencing_epoch"] = record.fencing_epoch + 1
     if step.launched:
         changes["launched_at"] = moment
     if step.task_state is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -83,7 +84,10 @@ class Agent:
     async def start(self, stop: asyncio.Event) -> None:
         """Connect to both sides, take stock, go to work."""
         await self._kubernetes.open()
-        await wait_for("API server", self._watches.resync, (KubernetesError,), stop)
+        # From etcd itself: a cache may not know yet that a machine was evacuated while this host was down,
+        # and what ran before is about to be started.
+        take_stock = partial(self._watches.resync, fresh=True)
+        await wait_for("API server", take_stock, (KubernetesError,), stop)
         await wait_for("hypervisor", self._open_driver, (DriverError,), stop)
         if stop.is_set():
             return

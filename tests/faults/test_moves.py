@@ -13,7 +13,7 @@ from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, in
 from faults.operations import Play
 from faults.operations_moving import MOVING
 from faults.scenario import boot, machine_of, scene
-from faults.world.mishaps import Mishap
+from faults.world.mishaps import Mishap, Weather
 from faults.world.world import Shape, World
 
 KILLED: dict[tuple[str, ...], int] = {
@@ -79,6 +79,27 @@ def test_a_host_that_comes_back_during_or_after_an_evacuation_runs_nothing_twice
         assert machine_of(world, "one").node == row.host, "and the other has gone"
 
     scene(act)
+
+
+def test_a_host_that_comes_back_with_an_old_list_starts_nothing_that_was_evacuated() -> None:
+    """Lists come from the API server's cache, which may not have heard yet that the machine is to go."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        world.connection.age_lists()
+        await asyncio.sleep(70.0)  # the agent has listed its Guests once more
+        lost = (await the_row(world)).host
+        assert lost is not None
+        world.lose_host(lost)
+        world.change(ComputeNode, lost, {"spec": {"forcedDown": True}})
+        await ask_to_evacuate(world, play)
+        await until_idle(world)
+        world.set_weather(Weather(late=0.2))
+        world.find_host(lost)
+        await asyncio.sleep(20.0)
+
+    scene(act, shape=SMALL)
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.1, 0.2, 0.3, 0.5])

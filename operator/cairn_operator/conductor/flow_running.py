@@ -93,6 +93,8 @@ def _situation(scope: Scope, record: InstanceRecord, *, is_removed: bool) -> Sit
         overdue=_overdue(scope, record),
         is_removed=is_removed,
         is_cut_off=record.host is not None and env.is_forced_down(record.host),
+        other_is_down=other_host is not None
+        and (env.is_forced_down(other_host) or env.is_silent(other_host)),
         elsewhere=has_elsewhere(scope, record),
         offloads_at_once=env.settings.shelved_offload_seconds == 0,
     )

@@ -74,6 +74,10 @@ class Connection:
             self._snapshots[path] = answer
         return answer
 
+    def age_lists(self) -> None:
+        """The lists that are told from now on are the old ones of later."""
+        self._snapshots.clear()
+
     def stop(self) -> None:
         """The API server goes, and every watch with it."""
         self.is_up = False

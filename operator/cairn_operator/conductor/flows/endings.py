@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from cairn_database import VmState
+from cairn_database.records import MoveKind
 from cairn_database.steps import Holding, Step
 from cairn_operator.conductor.flows.situation import Situation
 from cairn_operator.conductor.power import DESIRED
+
+
+def _was_awaited(s: Situation) -> bool:
+    """Whether another host was ordered to let it arrive, in the epoch that it would have had there."""
+    move = s.record.move
+    is_live = move is not None and move.kind is MoveKind.LIVE
+    return is_live and s.record.host == s.move.source and s.record.operation is not None
 
 
 def stay(s: Situation, message: str, migration: str = "error") -> Step:
@@ -21,6 +29,7 @@ def stay(s: Situation, message: str, migration: str = "error") -> Step:
         migration=migration,
         error=message,
         fault=migration != "cancelled",
+        fences=_was_awaited(s),
     )
 
 
@@ -44,4 +53,5 @@ def break_off(s: Situation, message: str) -> Step:
         migration="error" if move is not None else None,
         error=message,
         fault=True,
+        fences=_was_awaited(s),
     )

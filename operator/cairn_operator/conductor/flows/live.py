@@ -22,6 +22,8 @@ def live_migrate(s: Situation) -> Next:
         return stay(s, "The migration was aborted.", "cancelled") if move.abort else None
     if record.host == move.destination:
         return _landed(s)
+    if s.other_is_down and not s.told(K.LIVE_MIGRATE) and s.operation is None:
+        return stay(s, f"Host {move.destination} is down.", "failed")
     if record.operation is None:
         if s.other is not None:
             return None  # what it left there the last time has to go first

@@ -44,6 +44,8 @@ class Situation:
     """What was asked for by REMOVE has been done."""
     is_cut_off: bool = False
     """Its own host is down for good: an administrator says so."""
+    other_is_down: bool = False
+    """The host of the other end is not heard of, or an administrator says that it is down."""
     elsewhere: bool = False
     """A host that answers has a Guest of it that is no part of its move: what another move has left."""
     offloads_at_once: bool = True
