@@ -355,7 +355,7 @@ async def crash_outside(play: Play) -> str | None:
 
 async def start_outside(play: Play) -> str | None:
     """virsh start. Not of what moves: what a migration has shut down is not for anybody to start."""
-    moving = {record.id for record in await instances.list_live(play.world.db, limit=1000) if record.move}
+    moving = await _moving(play)
 
     def start(driver: Any, machine: Any) -> None:
         is_off = machine.power_state in (PowerState.SHUTDOWN, PowerState.CRASHED)
@@ -366,17 +366,29 @@ async def start_outside(play: Play) -> str | None:
     return _outside(play, start, "start")
 
 
+async def _moving(play: Play) -> set[str]:
+    return {record.id for record in await instances.list_live(play.world.db, limit=1000) if record.move}
+
+
 async def undefine_outside(play: Play) -> str | None:
-    """virsh undefine: the disks stay."""
-    return _outside(play, lambda driver, machine: driver.undefine(machine.instance_id), "undefine")
+    """virsh undefine: the disks stay. Not of what moves: that is found out when the move's time is up."""
+    moving = await _moving(play)
+
+    def undefine(driver: Any, machine: Any) -> None:
+        if machine.instance_id not in moving:
+            driver.undefine(machine.instance_id)
+
+    return _outside(play, undefine, "undefine")
 
 
 async def remove_outside(play: Play) -> str | None:
-    """Somebody removes the machine with its disks."""
+    """Somebody removes the machine with its disks. Not of what moves, as above."""
+    moving = await _moving(play)
 
     def remove(driver: Any, machine: Any) -> None:
-        driver._nodes[machine.node].pop(machine.instance_id)
-        driver._tell(machine)
+        if machine.instance_id not in moving:
+            driver._nodes[machine.node].pop(machine.instance_id)
+            driver._tell(machine)
 
     return _outside(play, remove, "remove")
 
@@ -511,8 +523,8 @@ OPERATIONS: dict[str, Operation] = {
     "stop outside": Operation(2, stop_outside, needs_api=False),
     "start outside": Operation(2, start_outside, needs_sql=True, needs_api=False),
     "crash outside": Operation(1, crash_outside, needs_api=False),
-    "undefine outside": Operation(0.5, undefine_outside, needs_api=False),
-    "remove outside": Operation(0.4, remove_outside, needs_api=False),
+    "undefine outside": Operation(0.5, undefine_outside, needs_sql=True, needs_api=False),
+    "remove outside": Operation(0.4, remove_outside, needs_sql=True, needs_api=False),
     "reboot host": Operation(0.3, reboot_host, needs_api=False),
     "disable host": Operation(0.5, disable_host),
     "kill conductor": Operation(1, _process("conductor", _kill, "kill"), needs_api=False),
