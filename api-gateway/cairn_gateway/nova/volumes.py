@@ -1,6 +1,7 @@
 """/os-volumes and /os-snapshots (until 2.35), and what a volume service asks of Nova.
 
-Cairn has no volumes yet: lists are empty, nothing is found, and nothing can be made.
+There is no volume service behind them: lists are empty, nothing is found, and nothing can be made. Cairn's
+own volumes are resources (docs/volumes.md); servers have them by `volume_attachments.py`.
 """
 
 from __future__ import annotations
