@@ -83,6 +83,62 @@ def _pattern(conn: sa.Connection, instance_id: str) -> Pattern:
     return Pattern(project, found, instance_id, port["id"], instance["action_id"])
 
 
+@dataclass(frozen=True)
+class Clone:
+    """One more instance like the pattern: what of its rows differs."""
+
+    id: str
+    """And the uid of its Instance."""
+    name: str
+    host: str
+    renamed: dict[str, str]
+    """Texts of the pattern's rows and resources, and what they are here."""
+
+
+def fill_hosts(url: str, instance_id: str, count: int, hosts: int) -> list[Clone]:
+    """`count` more in the project of the one given, dealt out to `node-0` to `node-(hosts - 1)`."""
+    made: list[Clone] = []
+
+    async def write() -> None:
+        async with Database(url) as db:
+            pattern = await db.read(lambda conn: _pattern(conn, instance_id))
+            for start in range(0, count, AT_A_TIME):
+                numbers = range(start, min(count, start + AT_A_TIME))
+                made.extend(
+                    await db.run(lambda conn, numbers=numbers: _write_on_hosts(conn, pattern, numbers, hosts))
+                )
+
+    asyncio.run(write())
+    return made
+
+
+def _write_on_hosts(conn: sa.Connection, pattern: Pattern, numbers: range, hosts: int) -> list[Clone]:
+    rows: dict[str, list[Row]] = {table.name: [] for table in OF_INSTANCE}
+    clones: list[Clone] = []
+    [before] = pattern.rows[instances.name]
+    [address] = pattern.rows[addresses.name]
+    [port] = pattern.rows[ports.name]
+    for number in numbers:
+        own: dict[str, Row] = {}
+        for table, row in _clone(pattern, number, pattern.project["name"]):
+            if "host" in row:
+                row["host"] = f"node-{number % hosts}"
+            rows[table].append(row)
+            own[table] = row
+        row = own[instances.name]
+        row["resource_uid"] = row["id"]  # as where the Instance was there first
+        renamed = {
+            before["id"]: row["id"], before["name"]: row["name"],
+            pattern.port_id: own[ports.name]["id"], address["address"]: own[addresses.name]["address"],
+            port["mac"]: own[ports.name]["mac"], before["host"]: row["host"],
+        }  # fmt: skip
+        clones.append(Clone(row["id"], row["name"], row["host"], renamed))
+    for table in OF_INSTANCE:
+        if rows[table.name]:
+            conn.execute(sa.insert(metadata.tables[table.name]), rows[table.name])
+    return clones
+
+
 async def _fill_projects(db: Database, pattern: Pattern, have: int, wanted: int, spread: int) -> None:
     each = (wanted + spread - 1) // spread
     names = [f"{name}_used" for name in ("instances", "cores", "memory_mib")]
