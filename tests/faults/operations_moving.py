@@ -9,7 +9,7 @@ from typing import Any
 from cairn_crds import ComputeNode, Instance
 from cairn_database import InstanceRecord, VmState, instances, moving, reshaping
 from cairn_database.images import snapshots
-from faults.operations import Act, Operation, Play
+from faults.actors import Act, Operation, Play
 
 STORE = "http://images.test"
 AWAY_SECONDS = (5.0, 90.0)

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cairn_crds import Instance
+from faults.actors import Play, perform
 from faults.checker import Broken, Watcher, findings
-from faults.operations import OPERATIONS, Play, perform
+from faults.operations import OPERATIONS
 from faults.operations_moving import MOVING
 from faults.world.mishaps import CALM, Weather
 from faults.world.settings import CANARIES

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cairn_database import VmState, instances
-from faults.operations import Play
+from faults.actors import Play
 from faults.operations_moving import MOVING
 from faults.scenario import ONE_OF_EACH, boot, power, scene, until_phase
 from faults.world.world import World

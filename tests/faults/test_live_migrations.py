@@ -9,7 +9,7 @@ import pytest
 
 from cairn_crds.instance import PowerState
 from cairn_database import InstanceRecord, VmState, moves
-from faults.operations import Play
+from faults.actors import Play
 from faults.operations_moving import MOVING
 from faults.scenario import boot, machine_of, scene
 from faults.test_moves import SMALL, the_row, until_idle

@@ -10,7 +10,7 @@ import pytest
 
 from cairn_crds import ComputeNode
 from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, instances, moving
-from faults.operations import Play
+from faults.actors import Play
 from faults.operations_moving import MOVING
 from faults.scenario import boot, machine_of, scene
 from faults.world.mishaps import Mishap, Weather

@@ -11,7 +11,8 @@ from cairn_crds import ComputeNode, Guest, Instance
 from cairn_crds.base import INSTANCE_LABEL
 from cairn_crds.guest import node_namespace
 from cairn_database import removal
-from faults.operations import Play, create_by_api
+from faults.actors import Play
+from faults.operations_api import create_by_api
 from faults.scenario import boot, delete, machine_of, phase, scene, until_gone, until_phase
 from faults.world.mishaps import Mishap
 from faults.world.world import Shape, World
