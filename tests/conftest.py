@@ -1,11 +1,13 @@
 """How a run of all tests is spread over the workers.
 
 A folder whose tests share something that is dear to start (a whole Cairn) goes to one worker as a whole;
-elsewhere a file is the unit. What lasts longest begins first, so that no worker is left alone with it.
+elsewhere a file is the unit. What lasts longest begins first, so that no worker is left alone with it. What
+fails is named at once: the run goes on for a while.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -47,3 +49,14 @@ def weight(unit: str) -> tuple[int, int]:
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> BySuite:
     """Of every run with workers, whatever --dist says."""
     return BySuite(config, log)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Of every worker's tests, where they are gathered."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n-- {report.nodeid} failed ({report.when}): {_last_line(report)}", flush=True)
+
+
+def _last_line(report: pytest.TestReport) -> str:
+    lines = [line for line in report.longreprtext.splitlines() if line.startswith("E ")]
+    return lines[0][2:].strip()[:200] if lines else ""
