@@ -43,7 +43,7 @@ class OneAtATime(Play):
 
 
 def test_a_conductor_does_not_look_again_for_what_it_wrote_itself() -> None:
-    """A stop: its edit, its end, and a look at whether other edits have waited for that."""
+    """A stop: its edit and its end, and after each a look at what follows from it."""
 
     async def act(world: World) -> int:
         await boot(world, "vm", networks=[])
@@ -54,4 +54,4 @@ def test_a_conductor_does_not_look_again_for_what_it_wrote_itself() -> None:
         await asyncio.sleep(1.0)
         return sum(name.startswith("conductor") and gate == "sql.read" for name, gate in world.faults.passed)
 
-    assert scene(act, shape=ONE_OF_EACH) == 3
+    assert scene(act, shape=ONE_OF_EACH) == 4

@@ -55,8 +55,6 @@ async def keep_guests(scope: Scope) -> bool:
     await _remove_others(scope, record, hosts)
     for view in wanted:
         await _write_guest(scope, view, absent=False)
-    if scope.kept is None:
-        scope.kept = record.version
     return True
 
 

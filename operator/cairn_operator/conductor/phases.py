@@ -94,6 +94,7 @@ async def find_row(scope: Scope) -> bool:
     namespace, name = scope.key
     scope.record = await instances.get_by_name(scope.env.db, namespace, name)
     instance, record = scope.instance, scope.record
+    scope.found = record.version if record is not None else None
     if instance is not None and record is not None and record.resource_uid != instance.metadata.uid:
         if record.resource_uid is not None and record.task_state is TaskState.DELETING:
             # Its own resource was removed by force and the name used again: the new one waits its turn.

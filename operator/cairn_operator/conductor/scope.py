@@ -135,8 +135,8 @@ class Scope:
     instance: Instance | None
     record: InstanceRecord | None = None
     refusal: Refusal | None = None
-    kept: int | None = None
-    """The version of the row that the Guests were first made to say: edits had been looked at by then."""
+    found: int | None = None
+    """The version of the row as the run found it; None where there was none."""
     has_answers: bool = False
     """Whether the run has taken in answers to what it wrote."""
     look_again: float | None = None
@@ -196,8 +196,8 @@ class Scope:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a run wrote for a row that has moved on since: what follows from that is yet to be done."""
-        return self.has_answers and (self.record is None or self.record.version != self.kept)
+        """Whether the run wrote and changed the row as well: what follows from that is yet to be done."""
+        return self.has_answers and (self.record is None or self.record.version != self.found)
 
     def after(self, seconds: float) -> None:
         """Look again after `seconds`, unless another phase wants it sooner."""
