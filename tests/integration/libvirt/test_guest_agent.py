@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
+from xml.etree import ElementTree
 
 import pytest
 
@@ -53,6 +54,18 @@ async def _console(backend: LibvirtQemuBackend, instance_id: str, text: str) -> 
     return log
 
 
+async def _once_connected(backend: LibvirtQemuBackend, instance_id: str) -> None:
+    """libvirt hears of the guest's end of the channel a moment after the guest has opened it."""
+    channel = "./devices/channel/target[@name='org.qemu.guest_agent.0']"
+    async with asyncio.timeout(2 * PATIENCE):
+        while True:
+            domain = ElementTree.fromstring(backend.room.virsh("dumpxml", f"cairn-{instance_id}"))  # noqa: S314 - libvirt's own
+            target = domain.find(channel)
+            if target is not None and target.get("state") == "connected":
+                return
+            await asyncio.sleep(0.1)
+
+
 async def test_the_agent_gets_the_hash(
     qemu: LibvirtQemuBackend, instance_id: str, image_with_ports: BuiltImage
 ) -> None:
@@ -71,7 +84,7 @@ async def test_the_agent_gets_the_hash(
     with pytest.raises(GuestAgentMissing):
         await qemu.driver.set_password(NODE, instance_id, "root", HASH)
     await _console(qemu, instance_id, "agent: listening")
-    await asyncio.sleep(1)
+    await _once_connected(qemu, instance_id)
     await qemu.driver.set_password(NODE, instance_id, "admin", HASH)
     log = await _console(qemu, instance_id, "guest-set-user-password")
     assert base64.b64encode(HASH.encode()) in log
