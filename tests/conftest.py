@@ -16,12 +16,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = (
     "tests/e2e",
-    "tests/clients",
     "tests/integration/cloud",
+    "tests/clients",
+    "tests/tempest",
+    "tests/faults/test_random.py",
     "tests/integration/actions",
     "tests/integration/two_hosts",
 )
-"""Folders that go to one worker, the longest first."""
+"""Folders, or files that last long, that go to one worker, the longest first."""
 LAST = "tests/unit"
 
 
