@@ -91,6 +91,9 @@ def main(arguments: list[str]) -> int:
         "api": lambda b, folder: _api(b, folder, options),
         "qemu": lambda _b, _folder: _real_guests(),
     }
+    known = {*runs, "scheduler"}
+    if unknown := {*options.names} - known:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     RESULTS.mkdir(exist_ok=True)
     for name in options.names:
         if name == "scheduler":
