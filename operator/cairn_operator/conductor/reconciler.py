@@ -80,7 +80,7 @@ class Reconciler:
         with log_context(namespace=key[0], name=key[1]):
             try:
                 await self._run_phases(scope)
-                if scope.is_behind:
+                if scope.wants_another_run:
                     scope.after(0)
             finally:
                 if scope.record is not None:

@@ -195,7 +195,7 @@ class Scope:
             self.env.answering = None
 
     @property
-    def is_behind(self) -> bool:
+    def wants_another_run(self) -> bool:
         """Whether the run wrote and changed the row as well: what follows from that is yet to be done."""
         return self.has_answers and (self.record is None or self.record.version != self.found)
 
