@@ -1,7 +1,9 @@
-"""Killing the agent before any of the driver's side effects, by number."""
+"""Killing the agent before any of the driver's side effects, by number: from then on it does nothing more."""
 
 from __future__ import annotations
 
+import itertools
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,11 +11,16 @@ import pytest
 
 from cairn_agent.drivers.libvirt import storage
 from cairn_agent.drivers.libvirt.threads import Workers, run_program
-from contract.machines import Cut
+from cairn_crds.instance import PowerState
+from contract.machines import Cut, Steps, spawn
+from contract.pairs import THERE, Pair, arrival
 
 
 class Crash:
-    """Everything that the driver does goes through a worker thread or a program: the `at`th raises Cut."""
+    """Everything that the driver does goes through a worker thread or a program.
+
+    The `at`th raises Cut, and so does all that comes after: nobody is there who could clean up.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         self._left = at
@@ -32,7 +39,7 @@ class Crash:
 
     def _count(self) -> None:
         self._left -= 1
-        if self._left == 0:
+        if self._left <= 0:
             raise Cut
 
 
@@ -45,3 +52,24 @@ async def survives(call: Callable[[], Awaitable[object]], at: int) -> bool:
         except Cut:
             return True
         return False
+
+
+async def arrives_though_killed(pair: Pair) -> None:
+    """A machine's disks come to its new host, whose agent is killed before any of its side effects."""
+    there = pair.destination.driver
+    for at in itertools.count(1):
+        instance_id = str(uuid.uuid4())
+        spec = await spawn(pair.source, instance_id, pair.source.spec(root_disk_gib=1, swap_mib=1))
+        pair.source.scribble(instance_id, "mine")
+        courier = await pair.disks(instance_id, "move")
+        move = arrival(instance_id, spec)
+        killed = await survives(lambda m=move, c=courier: there.import_disks(m, c.source, Steps()), at)  # type: ignore[misc]
+        for _ in range(2):
+            await there.import_disks(move, courier.source, Steps())
+        assert await pair.power_there(instance_id) is PowerState.SHUTDOWN
+        assert pair.destination.disk_text(instance_id) == "listening mine"
+        await there.destroy(THERE, instance_id)
+        assert pair.destination.leftovers(instance_id, spec) == []
+        if not killed:
+            assert at > 8
+            return

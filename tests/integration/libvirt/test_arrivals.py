@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,12 +9,11 @@ import pytest
 
 from cairn_agent.drivers.api import ImageCorrupt, ImageUnavailable
 from cairn_crds.guest import GuestSpec
-from cairn_crds.instance import PowerState
 from contract.backends import LibvirtTestBackend, SecretTestBackend
 from contract.disks import run
 from contract.machines import Steps, spawn
-from contract.pairs import THERE, Pair, arrival
-from integration.libvirt.crashes import survives
+from contract.pairs import Pair, arrival
+from integration.libvirt.crashes import arrives_though_killed
 
 FULL = {"root_disk_gib": 1, "ephemeral_disk_gib": 1, "swap_mib": 1}
 
@@ -97,19 +94,4 @@ async def test_a_disk_reads_no_other_backing_file(pair: Pair, instance_id: str, 
 
 
 async def test_killed_anywhere_it_is_finished(pair: Pair) -> None:
-    there = pair.destination.driver
-    for at in itertools.count(1):
-        instance_id = str(uuid.uuid4())
-        spec = await _with_disks(pair, instance_id, root_disk_gib=1, swap_mib=1)
-        courier = await pair.disks(instance_id, "move")
-        move = arrival(instance_id, spec)
-        killed = await survives(lambda m=move, c=courier: there.import_disks(m, c.source, Steps()), at)  # type: ignore[misc]
-        for _ in range(2):
-            await there.import_disks(move, courier.source, Steps())
-        assert await pair.power_there(instance_id) is PowerState.SHUTDOWN
-        assert pair.destination.disk_text(instance_id) == "listening mine"
-        await there.destroy(THERE, instance_id)
-        assert pair.destination.leftovers(instance_id, spec) == []
-        if not killed:
-            assert at > 8
-            return
+    await arrives_though_killed(pair)

@@ -17,6 +17,7 @@ from cairn_crds.instance import PowerState
 from contract.backends import NODE, PATIENCE, LibvirtQemuBackend
 from contract.machines import Steps, operation, power, spawn
 from contract.pairs import THERE, Pair, arrival, destination
+from integration.libvirt.crashes import arrives_though_killed
 from integration.two_hosts.counting import Counts, Watch, until_it_counts_on, written_count
 from support.two_hosts import Hosts
 
@@ -188,6 +189,10 @@ async def test_a_machine_with_every_kind_of_disk(pair: Pair, instance_id: str) -
     assert files.swap.read_bytes().startswith(marked)
     assert files.ephemeral.stat().st_size == 1024**3
     await target.driver.power_on(THERE, instance_id)
+
+
+async def test_a_move_killed_anywhere_is_finished(pair: Pair) -> None:
+    await arrives_though_killed(pair)
 
 
 async def test_the_guest_is_on_its_network_there(pair: Pair, instance_id: str) -> None:
