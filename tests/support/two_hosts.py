@@ -59,7 +59,9 @@ class Hosts:
 
     def _plug(self, namespace: str, number: int) -> None:
         port, address = f"host{number}", f"{PREFIX}.{number}/24"
-        # What is left of a host that was started before went with its namespace.
+        # That of a host which was started before goes with its namespace, but not at once.
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _ip("-n", self.switch, "link", "delete", port)
         _ip("-n", self.switch, "link", "add", port, "type", "veth", "peer", "fabric", "netns", namespace)
         _ip("-n", self.switch, "link", "set", port, "master", "switch", "up")
         _ip("-n", namespace, "address", "add", address, "dev", "fabric")

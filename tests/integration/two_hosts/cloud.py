@@ -47,6 +47,22 @@ class TwoHosts:
             return None
         return room.virsh("domstate", instance_id).strip()
 
+    def leftovers(self, node: str, instance_id: str) -> list[str]:
+        """What the host still has of a machine."""
+        found = [str(path) for path in (self._directory / node).rglob(f"*{instance_id}*")]
+        state = self.domain_state(node, instance_id)
+        return found if state is None else [*found, f"a machine that is {state}"]
+
+    def reboot(self, node: str) -> None:
+        """The host with all that runs on it goes down, and comes up again."""
+        agent = f"agent-{node}"
+        self.cairn.kill(agent)
+        self.room(node).hypervisor.stop()
+        boot_id = self._directory / node / "boot-id"
+        boot_id.write_text(boot_id.read_text() + "again\n")
+        self.room(node).hypervisor.start()
+        self.cairn.start(agent)
+
     def counts(self, node: str, instance_id: str) -> list[int]:
         """What the guest has counted on that host."""
         return counted((self.files(node, instance_id) / "console.log").read_bytes())
@@ -110,6 +126,8 @@ def _image(image: Any) -> dict[str, Any]:
 
 def _agent(stack: Stack, node: str, room: Room, short: Path, directory: Path) -> ProcessSpec:
     own = directory / node
+    own.mkdir()
+    (own / "boot-id").write_text("first\n")
     return stack.agent(
         [node],
         f"agent-{node}",
@@ -117,6 +135,7 @@ def _agent(stack: Stack, node: str, room: Room, short: Path, directory: Path) ->
         agent__heartbeat_seconds=2,
         agent__sweep_seconds=1,
         agent__graceful_seconds=0,
+        agent__boot_id_file=own / "boot-id",
         agent__state_directory=own / "state",
         libvirt__uri=room.uri,
         libvirt__instances_directory=own / "instances",

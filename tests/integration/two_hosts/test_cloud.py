@@ -3,80 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from cairn_crds import ComputeNode, Migration
 from cairn_database import VmState, moving, removal
-from cairn_database.asking import Asked
-from cairn_local.control_plane.running import RunningControlPlane
 from contract.disks import disk_content
 from contract.guests import COUNT_PLACE
 from integration.cloud.cairn import Tenant
-from integration.cloud.portal import Portal
-from integration.conftest import control_plane, control_plane_binaries
-from integration.two_hosts.cloud import TwoHosts, counted, two_host_cloud
-from support.two_hosts import Hosts
+from integration.two_hosts.cloud import TwoHosts, counted
+from integration.two_hosts.guests import asked, boot, migrate, until_phase
 
-__all__ = ["control_plane", "control_plane_binaries"]
 pytestmark = pytest.mark.qemu
-numbers = iter(range(1000))
-
-
-@pytest.fixture(scope="module")
-def cloud(
-    hosts: Hosts, control_plane: RunningControlPlane, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TwoHosts]:
-    """One cloud for this file."""
-    with (
-        Portal() as portal,
-        two_host_cloud(hosts, control_plane, portal, tmp_path_factory.mktemp("two")) as cloud,
-    ):
-        yield cloud
-
-
-@pytest.fixture
-def tenant(cloud: TwoHosts) -> Iterator[Tenant]:
-    """A project of its own, of which nothing is left."""
-    made = Tenant(cloud.cairn, f"tenant-{next(numbers)}")
-    yield made
-    made.clear()
-
-
-def asked() -> Asked:
-    return Asked(request_id=f"req-{uuid.uuid4()}", overrides_lock=True)
-
-
-def boot(cloud: TwoHosts, tenant: Tenant, name: str = "vm", node: str = "h1") -> str:
-    """A guest that counts."""
-    instance_id = tenant.boot(name, host=node)
-    cloud.counting(node, instance_id, 3)
-    return instance_id
-
-
-def migrate(cloud: TwoHosts, tenant: Tenant, kind: str, name: str = "vm", **spec: Any) -> str:
-    """A Migration of it; its name."""
-    body = {
-        "metadata": {"name": f"{name}-{next(numbers)}", "namespace": tenant.namespace},
-        "spec": {"instance": name, "type": kind, **spec},
-    }
-    made: str = cloud.cairn.api.create(Migration, body)["metadata"]["name"]
-    return made
-
-
-def until_phase(cloud: TwoHosts, tenant: Tenant, name: str, phase: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
-        body = cloud.cairn.api.get(Migration, name, tenant.namespace)
-        status = body.get("status", {}) if body else {}
-        assert status.get("phase") != "Failed" or phase == "Failed", status
-        return body if status.get("phase") == phase else None
-
-    found = cloud.cairn.wait(f"migration {name} {phase}", look, 120)
-    assert found is not None
-    return found
 
 
 def test_a_live_migration_loses_no_tick(cloud: TwoHosts, tenant: Tenant) -> None:
