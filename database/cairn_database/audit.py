@@ -156,6 +156,9 @@ def _volumes(conn: sa.Connection) -> Iterator[str]:
         for item in row.volumes or ():
             if pairs.pop((row.id, item["volume_id"]), None) != item["attachment_id"]:
                 yield f"instance {row.id}: volume {item['volume_id']} is not attached to it"
+            coming = item.get("successor")
+            if coming and pairs.pop((row.id, coming["volume_id"]), None) != coming["swap_id"]:
+                yield f"instance {row.id}: volume {coming['volume_id']} is not held for it"
     for owner, volume in pairs:
         yield f"attachment of volume {volume} to {owner}, which says nothing of it"
     known = {row.id: row.spec for row in conn.execute(sa.select(volumes.c.id, volumes.c.spec))}

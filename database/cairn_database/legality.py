@@ -138,6 +138,25 @@ NEED_HOST_UP = frozenset({"resize", "migrate", "live_migrate", "confirm_resize",
 Nova's `check_instance_host(check_is_up=True)`. For `confirm_resize` it is the host that it has left. What
 is done about a host that is gone (evacuate, delete, reset its state) is none of them."""
 
+NOT_WHILE_SWAPPING = frozenset(
+    {
+        "suspend",
+        "resize",
+        "revert_resize",
+        "migrate",
+        "live_migrate",
+        "evacuate",
+        "rebuild",
+        "rescue",
+        "shelve",
+        "snapshot",
+        "backup",
+    }
+)
+"""What waits until the volumes of an instance have been swapped: each of them takes the machine to another
+host, or its disks in hand, where it has to be known which volume is in use. Nova marks the volumes of a swap
+instead (`detaching`, `reserved`)."""
+
 
 class ActionRefused(DatabaseError):
     """The instance's state does not allow the action."""
@@ -145,7 +164,7 @@ class ActionRefused(DatabaseError):
     def __init__(self, action: str, instance_id: str, attribute: str, state: str | None) -> None:
         self.action = action
         self.attribute = attribute
-        """`vm_state`, `task_state` or `launched_at`."""
+        """`vm_state`, `task_state`, `launched_at` or `volume state`."""
         self.state = state
         super().__init__(
             f"Cannot '{action}' instance {instance_id} while it is in {attribute} {state}"
@@ -201,3 +220,5 @@ def check(
         raise ActionRefused(word, record.id, "task_state", record.task_state)
     if needed.must_have_launched and record.launched_at is None:
         raise ActionRefused(word, record.id, "launched_at", None)
+    if action in NOT_WHILE_SWAPPING and record.is_swapping:
+        raise ActionRefused(word, record.id, "volume state", "swapping")

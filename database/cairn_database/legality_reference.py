@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from cairn_crds.generated import write_or_check
-from cairn_database.legality import ACTIONS, NEED_HOST_UP, NEEDS, Requirement
+from cairn_database.legality import ACTIONS, NEED_HOST_UP, NEEDS, NOT_WHILE_SWAPPING, Requirement
 from cairn_database.records import TaskState, VmState
 
 HEAD = """# Which action in which state
@@ -26,6 +26,8 @@ say (`nova/compute/api.py`).
   every hypervisor can do it. On one that cannot it is refused before anything starts (501).
 - **host up**: `yes` means that the instance's host has to report; *… the compute service of its host is
   unavailable at this time*. To confirm a resize it is the host that was left.
+- **swapping**: a dot means that it waits until a volume of the instance has taken another one's place: *…
+  while it is in volume state swapping*.
 """
 SHORT = {VmState.SHELVED_OFFLOADED: "offloaded", VmState.SOFT_DELETED: "soft-deleted"}
 
@@ -33,7 +35,7 @@ SHORT = {VmState.SHELVED_OFFLOADED: "offloaded", VmState.SOFT_DELETED: "soft-del
 def page() -> str:
     """The page's text."""
     states = [SHORT.get(state, state.value) for state in VmState]
-    head = ["action", *states, "task", "lock", "launched", "trait", "host up"]
+    head = ["action", *states, "task", "lock", "launched", "trait", "host up", "swapping"]
     lines = [HEAD, _row(head), _row(["---"] * len(head))]
     for action, needed in ACTIONS.items():
         cells = ["yes" if needed.vm_states is None or state in needed.vm_states else "·" for state in VmState]
@@ -41,7 +43,8 @@ def page() -> str:
         launched = "yes" if needed.must_have_launched else "–"
         trait = f"`{NEEDS[action]}`" if action in NEEDS else "–"
         up = "yes" if action in NEED_HOST_UP else "–"
-        lines.append(_row([f"`{action}`", *cells, _tasks(needed), lock, launched, trait, up]))
+        swapping = "·" if action in NOT_WHILE_SWAPPING else "yes"
+        lines.append(_row([f"`{action}`", *cells, _tasks(needed), lock, launched, trait, up, swapping]))
     return "\n".join(lines) + "\n"
 
 

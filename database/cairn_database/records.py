@@ -100,6 +100,22 @@ class InterfaceRecord:
 
 
 @dataclass(frozen=True)
+class Successor:
+    """The volume that is to take an attached one's place (`volumes.swapping`)."""
+
+    volume_id: str
+    swap_id: str
+    """Of the swap; meanwhile it is the new volume's attachment, too."""
+    backend: VolumeBackend
+    size_gib: int
+    host: str | None = None
+    """As `AttachedVolume.host`."""
+    made: bool = False
+    cancel: bool = False
+    """The host is to give up, if it has not swapped them yet."""
+
+
+@dataclass(frozen=True)
 class AttachedVolume:
     """One volume that the instance has."""
 
@@ -120,11 +136,13 @@ class AttachedVolume:
     made: bool = False
     """Whether its file is there: only then the host is told of it."""
     change: str | None = None
-    """`attaching` or `detaching`, until the host has done it (`volumes.attaching`)."""
+    """`attaching`, `detaching` or `swapping`, until the host has done it (`volumes.attaching`)."""
     since: str | None = None
     """When the change began, as ISO 8601."""
     action_id: int | None = None
     """The entry of the change in the history; None once that has ended."""
+    successor: Successor | None = None
+    """While it is swapped: for what."""
 
 
 class MoveKind(enum.StrEnum):
@@ -339,6 +357,11 @@ class InstanceRecord:
     def boots_from_volume(self) -> bool:
         """Whether it has no root disk of its own."""
         return any(volume.boot_index == 0 for volume in self.volumes)
+
+    @property
+    def is_swapping(self) -> bool:
+        """Whether a volume of it is being replaced by another."""
+        return any(volume.successor is not None for volume in self.volumes)
 
     @property
     def _flavors(self) -> list[Json]:

@@ -25,6 +25,7 @@ from cairn_database.records import (
     Move,
     MoveKind,
     Operation,
+    Successor,
     TaskState,
     VmState,
 )
@@ -109,7 +110,11 @@ def _column_value(name: str, value: Any) -> Any:
 
 def volume_of(document: dict[str, Any]) -> AttachedVolume:
     """An attached volume, as its column holds it."""
-    return AttachedVolume(**{**document, "backend": VolumeBackend(document["backend"])})
+    successor = document.get("successor")
+    if successor is not None:
+        successor = Successor(**{**successor, "backend": VolumeBackend(successor["backend"])})
+    backend = VolumeBackend(document["backend"])
+    return AttachedVolume(**{**document, "backend": backend, "successor": successor})
 
 
 def move_of(document: dict[str, Any]) -> Move:

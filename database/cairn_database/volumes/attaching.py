@@ -15,13 +15,13 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from cairn_database import capabilities, history
+from cairn_database import capabilities
 from cairn_database.asking import Asked, check_version, live_row
 from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate
 from cairn_database.records import AttachedVolume, InstanceRecord, Json
 from cairn_database.rows import compare_and_set, now
-from cairn_database.volumes import store
+from cairn_database.volumes import journal, pairs, store, swapping
 from cairn_database.volumes.errors import (
     RESCUE_PROPERTIES,
     RescueNotStable,
@@ -29,18 +29,15 @@ from cairn_database.volumes.errors import (
     TooManyVolumes,
     VolumeBacked,
     VolumeElsewhere,
-    VolumeGoing,
-    VolumeInUse,
-    VolumeNotAttached,
     VolumeNotBootable,
-    VolumeNotFound,
     VolumesStay,
+    VolumeSwapping,
 )
-from cairn_database.volumes.store import VolumeRecord
-from cairn_database.volumes.tables import volume_attachments
+from cairn_database.volumes.journal import ATTACHING, DETACHING, SWAPPING
+from cairn_database.volumes.pairs import of_instance
 from cairn_database.volumes.wants import VolumeWant
 
-ATTACHING, DETACHING = "attaching", "detaching"
+__all__ = ["ATTACHING", "DETACHING", "SWAPPING", "of_instance"]
 MOST_VOLUMES = 20
 """Of one instance."""
 
@@ -59,9 +56,9 @@ async def attach(db: Database, instance_id: str, asked: Asked, want: VolumeWant)
         moment = now()
         given = give(conn, record, want)
         if record.host is not None:
-            given = _begun(conn, record, given, ATTACHING, asked)
+            given = journal.begun(conn, record, given, ATTACHING, asked)
         else:
-            _noted(conn, record, "attach_volume", asked, moment)
+            journal.noted(conn, record, ATTACHING, asked, moment)
         return compare_and_set(
             conn, record, moment=moment, request_id=asked.request_id, volumes=(*record.volumes, given)
         )
@@ -75,51 +72,24 @@ def give(conn: sa.Connection, record: InstanceRecord, want: VolumeWant) -> Attac
     if len(record.volumes) >= MOST_VOLUMES:
         raise TooManyVolumes(record.id, MOST_VOLUMES)
     volume = store.lock(conn, want.volume_id)
-    if volume.project != record.project:
-        raise VolumeNotFound(want.volume_id)
-    read_only = want.read_only or volume.spec.multi_attach
-    _refuse_unfit(record, volume, want)
-    host = volume.host
-    if host is None and record.host is not None:
-        host = record.host
-        store.update(conn, volume.id, host=host)
-    pinned = record.pinned_host if record.host is None else record.host
-    if volume.is_local and host is not None and pinned is not None and host != pinned:
-        raise VolumeElsewhere(volume.id, host, pinned)
     attachment_id = want.attachment_id or str(uuid.uuid4())
-    conn.execute(
-        sa.insert(volume_attachments),
-        {
-            "volume_id": volume.id,
-            "instance_id": record.id,
-            "id": attachment_id,
-            "created_at": now(),
-        },
-    )
+    host = pairs.hold(conn, record, volume, attachment_id)
+    if want.boot_index == 0 and not volume.is_bootable:
+        raise VolumeNotBootable(volume.id)
     return AttachedVolume(
         volume_id=volume.id,
         attachment_id=attachment_id,
         backend=volume.spec.backend,
         size_gib=volume.size_gib,
         device=_device(record, want),
-        host=host if volume.is_local else None,
+        host=host,
         boot_index=want.boot_index,
-        read_only=read_only,
+        read_only=want.read_only or volume.spec.multi_attach,
         delete_on_termination=want.delete_on_termination,
         tag=want.tag,
         bus=want.bus,
         made=volume.made_gib > 0,
     )
-
-
-def _refuse_unfit(record: InstanceRecord, volume: VolumeRecord, want: VolumeWant) -> None:
-    if volume.deleting:
-        raise VolumeGoing(volume.id, "it is being deleted.")
-    users = [one for one in volume.instance_ids if one != record.id]
-    if len(users) < len(volume.instance_ids) or (users and not volume.spec.multi_attach):
-        raise VolumeInUse(volume.id, list(volume.instance_ids))
-    if want.boot_index == 0 and not volume.is_bootable:
-        raise VolumeNotBootable(volume.id)
 
 
 def _device(record: InstanceRecord, want: VolumeWant) -> str:
@@ -140,7 +110,7 @@ async def detach(db: Database, instance_id: str, asked: Asked, volume_id: str) -
     """Take that volume away; one that is on its way out already stays so.
 
     Nova API: DELETE /servers/{id}/os-volume_attachments/{volume_id}. Raises InstanceNotFound, ActionRefused,
-    InstanceLocked, VolumeNotAttached, RootVolume.
+    InstanceLocked, VolumeNotAttached, RootVolume, VolumeSwapping.
     """
 
     def transaction(conn: sa.Connection) -> InstanceRecord:
@@ -152,14 +122,16 @@ async def detach(db: Database, instance_id: str, asked: Asked, volume_id: str) -
             raise RootVolume(volume_id)
         if mine.change == DETACHING:
             return record
+        if mine.change == SWAPPING:
+            raise VolumeSwapping(volume_id, SWAPPING)
         moment = now()
-        _end(conn, record, mine, moment, "It was detached meanwhile.")
+        journal.ended(conn, record, mine, moment, "It was detached meanwhile.")
         if record.host is None:
-            _noted(conn, record, "detach_volume", asked, moment)
+            journal.noted(conn, record, DETACHING, asked, moment)
             rest = tuple(one for one in record.volumes if one != mine)
-            _release(conn, record.id, [volume_id])
+            pairs.let_go(conn, record.id, [volume_id])
         else:
-            leaving = _begun(conn, record, mine, DETACHING, asked)
+            leaving = journal.begun(conn, record, mine, DETACHING, asked)
             rest = tuple(leaving if one == mine else one for one in record.volumes)
         return compare_and_set(conn, record, moment=moment, request_id=asked.request_id, volumes=rest)
 
@@ -226,7 +198,10 @@ async def settle(
                 kept.append(one)
                 continue
             message = failed.get(one.volume_id)
-            _end(conn, record, one, moment, message)
+            if one.change == SWAPPING:
+                kept.append(swapping.settled(conn, record, one, moment, message))
+                continue
+            journal.ended(conn, record, one, moment, message)
             settled = replace(one, change=None, since=None, action_id=None)
             if message is None and one.change == DETACHING:
                 gone.append(one.volume_id)
@@ -234,7 +209,7 @@ async def settle(
                 kept.append(replace(settled, change=DETACHING, since=moment.isoformat()))
             else:
                 kept.append(settled)
-        _release(conn, record.id, gone)
+        pairs.let_go(conn, record.id, gone)
         return compare_and_set(conn, record, moment=moment, volumes=tuple(kept))
 
     return await db.run(transaction)
@@ -243,7 +218,7 @@ async def settle(
 def abandon(conn: sa.Connection, record: InstanceRecord, moment: datetime, message: str) -> None:
     """Inside a transaction: the instance goes, and with it whatever was being done to its volumes."""
     for one in record.volumes:
-        _end(conn, record, one, moment, message)
+        journal.ended(conn, record, one, moment, message)
 
 
 def release(conn: sa.Connection, record: InstanceRecord) -> None:
@@ -251,7 +226,9 @@ def release(conn: sa.Connection, record: InstanceRecord) -> None:
     The caller empties `volumes`."""
     if not record.volumes:
         return
-    _release(conn, record.id, [one.volume_id for one in record.volumes])
+    held = [one.volume_id for one in record.volumes]
+    held += [one.successor.volume_id for one in record.volumes if one.successor is not None]
+    pairs.let_go(conn, record.id, held)
     for one in record.volumes:
         found = store.read(conn, [one.volume_id], for_update=True) if one.delete_on_termination else []
         if found and not found[0].instance_ids:
@@ -277,58 +254,3 @@ def refuse_unstable_rescue(record: InstanceRecord, image: Json) -> None:
     properties = image.get("properties") or {}
     if record.boots_from_volume and not all(name in properties for name in RESCUE_PROPERTIES):
         raise RescueNotStable(record.id)
-
-
-def of_instance(record: InstanceRecord, volume_id: str) -> AttachedVolume:
-    """The instance's volume of that id. Raises VolumeNotAttached."""
-    for one in record.volumes:
-        if one.volume_id == volume_id:
-            return one
-    raise VolumeNotAttached(volume_id, record.id)
-
-
-def _release(conn: sa.Connection, instance_id: str, volume_ids: Collection[str]) -> None:
-    if volume_ids:
-        pairs = volume_attachments.c
-        conn.execute(
-            sa.delete(volume_attachments).where(
-                pairs.instance_id == instance_id, pairs.volume_id.in_(list(volume_ids))
-            )
-        )
-
-
-def _begun(
-    conn: sa.Connection, record: InstanceRecord, volume: AttachedVolume, change: str, asked: Asked
-) -> AttachedVolume:
-    action, moment = "attach_volume" if change == ATTACHING else "detach_volume", now()
-    action_id = history.start_action(conn, record.id, action, asked.request_id, moment)
-    return replace(volume, change=change, since=moment.isoformat(), action_id=action_id)
-
-
-def _noted(conn: sa.Connection, record: InstanceRecord, action: str, asked: Asked, moment: datetime) -> None:
-    """On no host there is nothing to wait for."""
-    action_id = history.start_action(conn, record.id, action, asked.request_id, moment)
-    history.finish_action(conn, action_id, moment)
-
-
-def _end(
-    conn: sa.Connection,
-    record: InstanceRecord,
-    volume: AttachedVolume,
-    moment: datetime,
-    message: str | None,
-) -> None:
-    if volume.action_id is None:
-        return
-    result = history.SUCCESS if message is None else history.ERROR
-    started = datetime.fromisoformat(volume.since) if volume.since else record.updated_at
-    word = "attach" if volume.change == ATTACHING else "detach"
-    event = history.event_of(
-        replace(record, action_id=volume.action_id, updated_at=started),
-        moment,
-        event=f"compute_{word}_volume",
-        result=result,
-        message=message,
-    )
-    history.add_events(conn, event)
-    history.finish_action(conn, volume.action_id, moment, result, message)

@@ -5,6 +5,7 @@ DatabaseError
 ├── VolumeInUse, VolumeGoing
 ├── VolumeElsewhere, VolumesStay   (the latter an ActionRefused) local volumes and hosts that do not agree
 ├── RootVolume, VolumeNotBootable
+├── VolumeSwapping, VolumeTooSmall, VolumeNotSwappable
 ├── VolumeBacked             (an ActionRefused)
 │   └── RescueNotStable
 └── TooManyVolumes
@@ -50,6 +51,27 @@ class VolumeGoing(DatabaseError):
 
     def __init__(self, volume: str, why: str) -> None:
         super().__init__(f"Volume {volume} cannot be used: {why}")
+
+
+class VolumeSwapping(DatabaseError):
+    """Something is being done to the attachment."""
+
+    def __init__(self, volume: str, change: str) -> None:
+        super().__init__(f"Volume {volume} is {change}: wait until its host has done that.")
+
+
+class VolumeTooSmall(DatabaseError):
+    """What is on the old one does not fit."""
+
+    def __init__(self, volume: str, size_gib: int, needed_gib: int) -> None:
+        super().__init__(
+            f"New volume must be the same size or larger: {volume} has {size_gib} GiB, and the old one "
+            f"{needed_gib} GiB."
+        )
+
+
+class VolumeNotSwappable(DatabaseError):
+    """One of the two is of a kind that is not copied."""
 
 
 class VolumeElsewhere(DatabaseError):

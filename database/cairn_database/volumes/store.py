@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from cairn_crds.volume import VolumeBackend, VolumeSpec
 from cairn_database.engine import Database
 from cairn_database.errors import NameTaken
-from cairn_database.records import InstanceRecord, Json
+from cairn_database.records import AttachedVolume, InstanceRecord, Json
 from cairn_database.rows import CHUNK, compare_and_set, load_many, now
 from cairn_database.volumes.errors import VolumeInUse, VolumeNotFound
 from cairn_database.volumes.tables import volume_attachments, volumes
@@ -295,7 +295,15 @@ def _resize_in_instances(conn: sa.Connection, volume_id: str, **changes: Any) ->
     ids = list(conn.scalars(sa.select(pairs.instance_id).where(pairs.volume_id == volume_id)))
     written = []
     for record in load_many(conn, ids, lock=True).values():
-        mine = tuple(replace(one, **changes) if one.volume_id == volume_id else one for one in record.volumes)
+        mine = tuple(_changed(one, volume_id, changes) for one in record.volumes)
         if mine != record.volumes and not record.is_deleted:
             written.append(compare_and_set(conn, record, moment=now(), volumes=mine))
     return written
+
+
+def _changed(one: AttachedVolume, volume_id: str, changes: dict[str, Any]) -> AttachedVolume:
+    if one.volume_id == volume_id:
+        return replace(one, **changes)
+    if one.successor is not None and one.successor.volume_id == volume_id:
+        return replace(one, successor=replace(one.successor, **changes))
+    return one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from cairn_crds.volume import VolumeSpec
 from cairn_database import Database, history, instances, moving, removal
 from cairn_database.asking import Asked
 from cairn_database.errors import NameTaken
+from cairn_database.legality import ActionRefused
 from cairn_database.records import InstanceRecord
-from cairn_database.volumes import attaching, store
+from cairn_database.volumes import attaching, store, swapping
 from cairn_database.volumes.errors import (
     RootVolume,
     VolumeBacked,
@@ -23,7 +25,10 @@ from cairn_database.volumes.errors import (
     VolumeNotAttached,
     VolumeNotBootable,
     VolumeNotFound,
+    VolumeNotSwappable,
     VolumesStay,
+    VolumeSwapping,
+    VolumeTooSmall,
 )
 from cairn_database.volumes.store import VolumeRecord
 from cairn_database.volumes.wants import NewVolume, VolumeWant
@@ -132,6 +137,93 @@ async def test_what_a_host_cannot_do_goes_back(db: Database) -> None:
     record = await settle(db, await attaching.detach(db, record.id, ASKED, data.id), "it does not let go")
     assert [one.change for one in record.volumes] == [None]
     await assert_consistent(db)
+
+
+async def test_one_takes_anothers_place(db: Database) -> None:
+    await make_cloud(db)
+    record, old, new_one = await active(db), await volume(db), await volume(db, "next", sizeGiB=3)
+    record = await settle(db, await attach(db, record, old.id, tag="db", delete_on_termination=True))
+    before = record.volumes[0]
+    for _ in range(2):
+        record = await swapping.swap(db, record.id, ASKED, old.id, new_one.id)
+    [mine] = record.volumes
+    assert (mine.volume_id, mine.change, mine.successor and mine.successor.volume_id) == (
+        old.id,
+        "swapping",
+        new_one.id,
+    )
+    await store.note_made(db, new_one.id, 3)
+    record = await instances.get(db, record.id)
+    assert record.volumes[0].successor is not None
+    assert record.volumes[0].successor.made
+    await assert_consistent(db)
+    for held in (old.id, new_one.id):
+        with pytest.raises(VolumeInUse):
+            await store.begin_delete(db, held)
+    with pytest.raises(VolumeSwapping):
+        await attaching.detach(db, record.id, ASKED, old.id)
+    with pytest.raises(VolumeSwapping):
+        await swapping.swap(db, record.id, ASKED, old.id, (await volume(db, "third")).id)
+    with pytest.raises(ActionRefused, match="volume state swapping"):
+        await moving.migrate(db, record.id, ASKED)
+    record = await settle(db, record)
+    assert record.volumes == (replace(before, volume_id=new_one.id, size_gib=3, made=True),)
+    after = await store.get_many(db, [old.id, new_one.id])
+    assert (after[old.id].instance_ids, after[new_one.id].instance_ids) == ((), (record.id,))
+    [action] = [one for one in await history.list_actions(db, record.id) if one.action == "swap_volume"]
+    assert action.result == "Success"
+    await assert_consistent(db)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_swap_that_fails_leaves_the_old_one(db: Database, late: bool) -> None:
+    await make_cloud(db)
+    record, old, new_one = await active(db), await volume(db), await volume(db, "next")
+    record = await settle(db, await attach(db, record, old.id))
+    before = record.volumes
+    record = await swapping.swap(db, record.id, ASKED, old.id, new_one.id)
+    if late:
+        record = await swapping.cancel(db, record.id, record.version, old.id, "too late")
+        assert record.is_swapping, "the host has the last word"
+    record = await settle(db, record, "no room")
+    assert record.volumes == before
+    [action] = [one for one in await history.list_actions(db, record.id) if one.action == "swap_volume"]
+    assert (action.result, action.message) == ("Error", "too late" if late else "no room")
+    await store.begin_delete(db, new_one.id)
+    await assert_consistent(db)
+
+
+async def test_what_cannot_take_anothers_place(db: Database) -> None:
+    await make_cloud(db)
+    record, old = await active(db), await volume(db)
+    record = await settle(db, await attach(db, record, old.id))
+    other = await active(db, "host-1", name="other")
+    taken = await volume(db, "taken")
+    await attach(db, other, taken.id)
+    for wanted_one, error in (
+        (await volume(db, "small", sizeGiB=1), VolumeTooSmall),
+        (await volume(db, "many", multiAttach=True), VolumeNotSwappable),
+        (await volume(db, "far", host="host-1"), VolumeElsewhere),
+        (taken, VolumeInUse),
+    ):
+        with pytest.raises(error):
+            await swapping.swap(db, record.id, ASKED, old.id, wanted_one.id)
+    with pytest.raises(VolumeNotAttached):
+        await swapping.swap(db, record.id, ASKED, taken.id, old.id)
+    assert (await instances.get(db, record.id)).volumes == record.volumes
+    await assert_consistent(db)
+
+
+async def test_an_instance_that_goes_lets_go_of_both(db: Database) -> None:
+    await make_cloud(db)
+    record, old, new_one = await active(db), await volume(db), await volume(db, "next")
+    record = await settle(db, await attach(db, record, old.id))
+    await swapping.swap(db, record.id, ASKED, old.id, new_one.id)
+    await removal.begin_delete(db, record.id)
+    await removal.finish_delete(db, record.id)
+    after = await store.get_many(db, [old.id, new_one.id])
+    assert [after[one.id].instance_ids for one in (old, new_one)] == [(), ()]
+    await assert_nothing_left(db)
 
 
 async def test_local_ones_hold_their_instance_and_shared_ones_do_not(db: Database) -> None:

@@ -12,8 +12,10 @@ from dataclasses import replace
 import pytest
 
 from cairn_agent.drivers.api import Capability
+from cairn_crds.volume import VolumeBackend
 from cairn_database import TaskState, VmState
 from cairn_database.legality import ACTIONS, NEEDS, ActionRefused, InstanceLocked, check
+from cairn_database.records import AttachedVolume, Successor
 from unit.conductor.records import record
 
 EVERYWHERE = " ".join(VmState)
@@ -103,6 +105,23 @@ def _said(action: str, row: object, *, overrides_lock: bool) -> str | None:
     except (ActionRefused, InstanceLocked) as error:
         return str(error)
     return None
+
+
+AWAITS_SWAPS = """
+    suspend resize revert_resize migrate live_migrate evacuate rebuild rescue shelve snapshot backup
+"""
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_what_waits_until_volumes_have_been_swapped(action: str) -> None:
+    successor = Successor("new", "swap", VolumeBackend.SHARED, 1)
+    swapping = AttachedVolume("old", "attachment", VolumeBackend.SHARED, 1, "/dev/vdb", successor=successor)
+    vm_states, task_states, _, _ = EXPECTED[action]
+    task = None if "none" in task_states or task_states == ANY else TaskState(task_states.split()[0])
+    row = record(vm_state=VmState(vm_states.split()[0]), task_state=task, volumes=(swapping,))
+    said = _said(action, row, overrides_lock=True)
+    refused = f"Cannot '{action}' instance {row.id} while it is in volume state swapping"
+    assert said == (refused if action in AWAITS_SWAPS.split() else None)
 
 
 def test_a_refusal_may_use_the_apis_own_word() -> None:
