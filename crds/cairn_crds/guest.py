@@ -61,6 +61,18 @@ class GuestNetwork(Model):
     address: IPv4
 
 
+class GuestSuccessor(Model):
+    """The volume that takes another one's place, with what is on that."""
+
+    id: Uuid
+    """Of the swap: what was said of it under this id is said once and for all."""
+    volume: Uuid
+    backend: VolumeBackend = VolumeBackend.LOCAL
+    size_gib: SizeGiB
+    cancel: bool = False
+    """True: give up, unless it has taken its place already."""
+
+
 class GuestVolume(Model):
     """One volume of the machine."""
 
@@ -77,6 +89,22 @@ class GuestVolume(Model):
     """0: the machine boots from it, and has no root disk of its own."""
     read_only: bool = False
     tag: Text | None = None
+    successor: GuestSuccessor | None = None
+    """It is to be replaced, while the machine runs; `status.swaps` says how far that is."""
+
+    @property
+    def succeeded(self) -> GuestVolume:
+        """What it is once it has been replaced."""
+        successor = self.successor
+        if successor is None:
+            return self
+        update = {
+            "id": successor.volume,
+            "backend": successor.backend,
+            "size_gib": successor.size_gib,
+            "successor": None,
+        }
+        return self.model_copy(update=update)
 
 
 class GuestConfig(Model):
@@ -164,6 +192,26 @@ class GuestFault(Model):
     """True where trying again on this host cannot help."""
 
 
+class SwapPhase(enum.StrEnum):
+    """How far a swap of two volumes is."""
+
+    RUNNING = "Running"
+    DONE = "Done"
+    """The machine has the new volume, and all that was on the old one is on it."""
+    FAILED = "Failed"
+    """The machine has the old volume, as before."""
+
+
+class GuestSwap(Model):
+    """What became of a swap (`GuestSuccessor`)."""
+
+    id: Uuid
+    phase: SwapPhase
+    message: LongText | None = None
+    """Why it failed."""
+    copied_percent: Annotated[int, Field(ge=0, le=100)] = 0
+
+
 class GuestStatus(Model):
     """The machine that is."""
 
@@ -177,6 +225,8 @@ class GuestStatus(Model):
     operation: GuestOperationStatus | None = None
     crash_dump: int = 0
     """The `spec.crashDump` that has been reached."""
+    swaps: Annotated[list[GuestSwap], Field(max_length=26)] = []
+    """Of the volumes that the spec wants replaced."""
     started_at: datetime | None = None
     boot_id: Text | None = None
     """Which boot of the host the power state was last brought about in."""

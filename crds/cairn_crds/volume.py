@@ -114,16 +114,14 @@ class VolumeAttachmentSpec(Model):
     """What is plugged into what."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "self.instance == oldSelf.instance && self.volume == oldSelf.volume",
-            "instance and volume cannot change; make another attachment",
-        ),
+        Rule("self.instance == oldSelf.instance", "instance cannot change; make another attachment"),
     )
 
     instance: ObjectName
     """The Instance, in the same namespace."""
     volume: ObjectName
-    """The Volume, in the same namespace."""
+    """The Volume, in the same namespace. Name another one, at least as large, and it takes the first one's
+    place while the instance runs: what is on the first is copied to it, over what was there."""
     device: Annotated[str, StringConstraints(max_length=32, pattern=r"^/dev/[a-z0-9]+$")] | None = None
     """What the guest is told to call it; the next free name when left out. Guests may decide otherwise:
     `/dev/disk/by-id/` has the first 20 characters of the volume's id."""
@@ -142,7 +140,10 @@ class VolumeAttachmentPhase(enum.StrEnum):
     ATTACHING = "Attaching"
     ATTACHED = "Attached"
     DETACHING = "Detaching"
+    SWAPPING = "Swapping"
+    """Another volume takes the place of the one in `volumeId`, which is in use until then."""
     FAILED = "Failed"
+    """`message` says why; `volumeId` is what the instance has, if anything."""
 
 
 class VolumeAttachmentStatus(Model):
@@ -150,7 +151,12 @@ class VolumeAttachmentStatus(Model):
 
     phase: VolumeAttachmentPhase = VolumeAttachmentPhase.PENDING
     device: Text | None = None
+    attachment_id: Uuid | None = None
+    """The Compute API's; it stays when one volume takes another's place."""
     volume_id: Uuid | None = None
+    """Of the volume that is attached now."""
+    replaced_by: Uuid | None = None
+    """Of the volume that takes its place, while it is Swapping."""
     instance_id: Uuid | None = None
     message: Message | None = None
     observed_generation: int = 0

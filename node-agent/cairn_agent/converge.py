@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from cairn_agent import swaps
 from cairn_agent.drivers.api import MachineState
 from cairn_crds import Guest
 from cairn_crds.guest import GuestPhase
@@ -105,11 +106,16 @@ class Enforce:
 
 
 @dataclass(frozen=True)
+class Swap:
+    """The spec has been reached but for volumes that are to be replaced: the next step of that."""
+
+
+@dataclass(frozen=True)
 class Report:
     """The spec has been reached once: from here on the hypervisor is right."""
 
 
-Decision = Remove | Wait | Missing | Refuse | Operate | Spawn | Enforce | Report
+Decision = Remove | Wait | Missing | Refuse | Operate | Spawn | Enforce | Swap | Report
 
 
 def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = None) -> Decision:
@@ -157,6 +163,8 @@ def _decide_power(guest: Guest, machine: MachineState, boot_id: str | None) -> D
         return Report()  # a Guest made again from SQL: the machine is taken as it is
     if status.phase is GuestPhase.READY and status.spec_generation >= guest.metadata.generation:
         host_went_down = boot_id is not None and status.boot_id not in (None, boot_id)
-        return Enforce(reboot=False) if host_went_down and machine.power_state in _OFF else Report()
+        if host_went_down and machine.power_state in _OFF:
+            return Enforce(reboot=False)
+        return Swap() if swaps.are_running(guest) else Report()
     first_boot = status.spec_generation == 0
     return Enforce(reboot=not first_boot and spec.reboot.generation > status.reboot_generation)

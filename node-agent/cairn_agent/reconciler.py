@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from cairn_agent import swaps
 from cairn_agent.converge import (
     Call,
     Enforce,
@@ -26,6 +27,7 @@ from cairn_agent.converge import (
     Remove,
     Report,
     Spawn,
+    Swap,
     Wait,
     decide,
     power_calls,
@@ -37,7 +39,7 @@ from cairn_agent.metrics import DRIVER_FAILURES, timed, timed_steps
 from cairn_agent.operations import Operations, Superseded, Transfers
 from cairn_agent.settings import AgentSettings
 from cairn_crds import Guest, GuestStatus
-from cairn_crds.guest import GuestFault, GuestPhase
+from cairn_crds.guest import GuestFault, GuestPhase, GuestSwap
 from cairn_crds.guest_operation import GuestOperationStatus, OperationKind, OperationPhase, OperationProgress
 from cairn_crds.instance import PowerState
 from cairn_runtime.kubernetes import Conflict, Kubernetes, KubernetesError, NotFound, merge_diff
@@ -102,7 +104,10 @@ class GuestReconciler:
                 await self._report_fault(guest, error)
                 if not error.permanent or guest.spec.absent:
                     raise  # nothing but removing it ends a removal
-        return None
+        if not swaps.are_wanted(guest):
+            return None
+        after = self._guests.get(*key)
+        return swaps.SWAP_LOOK_AGAIN if after is not None and swaps.are_running(after) else None
 
     async def _converge(self, guest: Guest, node: str) -> None:
         instance_id = guest.instance_id
@@ -129,6 +134,9 @@ class GuestReconciler:
                 await self._enforce(guest, node, reboot=False)
             case Enforce(reboot):
                 await self._enforce(guest, node, reboot=reboot)
+            case Swap():
+                swapped = await swaps.advance(self._driver, guest, node)
+                await self._report_machine(guest, machine, swapped=swapped)
             case Report():
                 await self._report_machine(guest, machine)
 
@@ -233,8 +241,10 @@ class GuestReconciler:
         if reboot:
             with timed("reboot"):
                 await self._driver.reboot(node, instance_id, guest.spec.reboot.type)
+        swapped: list[GuestSwap] = []
         if guest.status.spec_generation > 0 and not PLUGS.isdisjoint(self._driver.capabilities):
-            await self._driver.reconfigure(node, instance_id, guest.spec)
+            swapped = await swaps.advance(self._driver, guest, node)
+            await self._driver.reconfigure(node, instance_id, swaps.as_attached(guest.spec, swapped))
         machine = await self._driver.get(node, instance_id)
         observed = machine.power_state if machine else PowerState.NO_STATE
         for call in power_calls(observed, guest.spec.power_state):
@@ -243,7 +253,7 @@ class GuestReconciler:
             with timed("crash_dump"):
                 await self._driver.crash_dump(node, instance_id)
         machine = await self._driver.get(node, instance_id)
-        await self._report_machine(guest, machine, reached=True)
+        await self._report_machine(guest, machine, reached=True, swapped=swapped)
 
     async def _call(self, call: Call, node: str, instance_id: str) -> None:
         driver = self._driver
@@ -259,8 +269,14 @@ class GuestReconciler:
                     await driver.suspend(node, instance_id)
 
     async def _report_machine(
-        self, guest: Guest, machine: MachineState | None, *, reached: bool = False
+        self,
+        guest: Guest,
+        machine: MachineState | None,
+        *,
+        reached: bool = False,
+        swapped: list[GuestSwap] | None = None,
     ) -> None:
+        """`swapped`: how far the swaps of the spec's volumes are, where that has been looked at."""
         restored = guest.spec.launched and guest.status.spec_generation == 0
         reached = reached or restored
         await self._report(
@@ -273,6 +289,7 @@ class GuestReconciler:
             crash_dump=guest.spec.crash_dump if reached else guest.status.crash_dump,
             started_at=guest.status.started_at or datetime.now(UTC),
             boot_id=self._boot_id,
+            swaps=guest.status.swaps if swapped is None else swapped,
             fault=None,
         )
 

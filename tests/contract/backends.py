@@ -30,6 +30,7 @@ from cairn_agent.drivers.libvirt.storage import MachineFiles
 from cairn_agent.drivers.settings import FakeSettings, LibvirtSettings, VolumeSettings
 from cairn_crds.guest import GuestConfig, GuestNetwork, GuestSpec, InstanceReference
 from cairn_crds.image_source import GuestImage
+from cairn_crds.volume import VolumeBackend
 from contract.disks import SCRIBBLES, SECTOR, disk_content, run, text_of
 from contract.guests import COUNTING, GREETING, LocalImages, write_image
 from contract.room import Room
@@ -194,6 +195,14 @@ class Backend(ABC):
         """How large the machine sees a volume."""
 
     @abstractmethod
+    def write_volume(self, volume_id: str, text: str) -> None:
+        """Write to a local volume that no running machine has."""
+
+    @abstractmethod
+    def volume_text(self, volume_id: str) -> str:
+        """What `write_volume` wrote to a local volume that no running machine has."""
+
+    @abstractmethod
     def addresses(self, instance_id: str) -> list[str]:
         """That a running machine may send from."""
 
@@ -266,6 +275,13 @@ class FakeBackend(Backend):
     def volume_gib(self, instance_id: str, volume_id: str) -> int:
         [mine] = [one for one in self._stored(instance_id).shape["volumes"] if one["id"] == volume_id]
         return int(mine["sizeGiB"])
+
+    def write_volume(self, volume_id: str, text: str) -> None:
+        self.driver.volumes.write(NODE, volume_id, VolumeBackend.LOCAL, text)
+
+    def volume_text(self, volume_id: str) -> str:
+        found = self.driver.volumes.find(NODE, volume_id, VolumeBackend.LOCAL)
+        return "" if found is None else str(found["content"]).strip()
 
     def addresses(self, instance_id: str) -> list[str]:
         return []
@@ -362,13 +378,30 @@ class LibvirtBackend(Backend):
         return [mac.get("address", "") for mac in found]
 
     def volumes(self, instance_id: str, *, live: bool = False) -> dict[str, bool]:
+        found = self._volume_disks(instance_id, live=live)
+        return {volume_id: disk.find("readonly") is not None for volume_id, disk in found.items()}
+
+    def _volume_disks(self, instance_id: str, *, live: bool) -> dict[str, Element]:
         disks = self.definition(instance_id, live=live).iterfind("devices/disk[serial]")
-        return {disk.findtext("serial") or "": disk.find("readonly") is not None for disk in disks}
+        files = ((disk.find("source"), disk) for disk in disks)
+        return {Path(file.get("file", "")).stem: disk for file, disk in files if file is not None}
+
+    def write_volume(self, volume_id: str, text: str) -> None:
+        pattern = self._run_directory / "written"
+        pattern.write_bytes(text.encode().ljust(SECTOR, b"\0"))
+        run("qemu-io", "-f", "qcow2", "-c", f"write -s {pattern} 0 {SECTOR}", self._volume(volume_id))
+        pattern.unlink()
+
+    def volume_text(self, volume_id: str) -> str:
+        return disk_content(self._volume(volume_id), "qcow2")[:SECTOR].rstrip(b"\0").decode()
+
+    def _volume(self, volume_id: str) -> Path:
+        directory = self.volume_settings.local_directory
+        return directory / f"{volume_id}.qcow2"
 
     def volume_gib(self, instance_id: str, volume_id: str) -> int:
         domain = self.connection.lookupByUUIDString(instance_id)
-        disks = self.definition(instance_id, live=bool(domain.isActive())).iterfind("devices/disk[serial]")
-        [mine] = [disk for disk in disks if disk.findtext("serial") == volume_id]
+        mine = self._volume_disks(instance_id, live=bool(domain.isActive()))[volume_id]
         target = mine.find("target")
         assert target is not None
         return int(domain.blockInfo(target.get("dev"))[0]) // 1024**3

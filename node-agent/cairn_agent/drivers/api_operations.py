@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cairn_agent.drivers.api import DriverError, StepReporter
-from cairn_crds.guest import GuestSpec
+from cairn_crds.guest import GuestSpec, GuestVolume
 from cairn_crds.guest_operation import LiveDestination, OperationProgress
 from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.image_source import GuestImage
@@ -212,6 +212,15 @@ class Volumes(Protocol):
 
     async def remove_volume(self, node: str, volume_id: str, backend: VolumeBackend) -> None:
         """The file is gone afterwards. Does nothing where there is none."""
+
+    async def swap_volume(self, node: str, instance_id: str, volume: GuestVolume) -> int:
+        """Bring a volume that the machine has, with what is on it, to `volume.successor`, and that into its
+        place; how much has been copied, in percent. To be called again until it is 100: done.
+
+        The machine may run, start and stop meanwhile. It has one of the two at any time, and which one is
+        decided at one moment. What was on the new one is lost at the first call. Raises OperationFailed or
+        Aborted (`cancel`) where the machine has the old one for good; VolumeMissing, NoSpace.
+        """
 
 
 class GuestAccess(Protocol):

@@ -36,6 +36,8 @@ class FakeMachine:
     rescue_disk: str | None = None
     password_hash: str | None = None
     crash_dumps: int = 0
+    copying: str | None = None
+    """The swap of volumes whose copy is under way; a process that ends takes that along."""
     done: list[str] = field(default_factory=list)
     """The ids of operations that have been done to it, the last ones."""
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from cairn_agent.drivers.api import DiskTooSmall, Step, StepReporter, WrongPowerState
 from cairn_agent.drivers.api_operations import (
+    Aborted,
     DiskSource,
     GuestAgentMissing,
     LiveResult,
@@ -23,7 +24,7 @@ from cairn_agent.drivers.fake_store import StoredMachine
 from cairn_agent.drivers.fake_volumes import FakeVolumes
 from cairn_agent.drivers.fake_wire import Wire, WireBroken
 from cairn_agent.drivers.faults import Faults
-from cairn_crds.guest import GuestSpec
+from cairn_crds.guest import GuestSpec, GuestVolume
 from cairn_crds.guest_operation import LiveDestination, OperationProgress
 from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.image_source import GuestImage
@@ -259,6 +260,32 @@ class FakeOperations:
     async def remove_volume(self: _Hypervisor, node: str, volume_id: str, backend: VolumeBackend) -> None:
         await self.faults.meet("remove_volume")
         self.volumes.remove(node, volume_id, backend)
+
+    async def swap_volume(self: _Hypervisor, node: str, instance_id: str, volume: GuestVolume) -> int:
+        machine = await self._call("swap_volume", node, instance_id)
+        successor = volume.successor
+        assert successor is not None  # noqa: S101 - the caller looked
+        attached = machine.shape["volumes"]
+        if any(one["id"] == successor.volume for one in attached):
+            return 100
+        if successor.cancel:
+            machine.copying = None
+            raise Aborted(f"volume {successor.volume} has not taken the place of {volume.id} in time")
+        after = volume.succeeded
+        if machine.copying != successor.id:
+            await self.faults.meet("swap_volume.copy")
+            self.volumes.copy(node, volume, after)
+            machine.copying = successor.id
+            self._changed(machine, quietly=True)
+            return 50
+        await self.faults.meet("swap_volume.pivot")
+        self.volumes.copy(node, volume, after)
+        swapped = [{**one, **self.volumes.shape(node, after)} if one["id"] == volume.id else one
+                   for one in attached]  # fmt: skip
+        machine.shape = {**machine.shape, "volumes": swapped}
+        machine.copying = None
+        self._changed(machine, quietly=True)
+        return 100
 
     async def set_password(
         self: _Hypervisor, node: str, instance_id: str, user: str, password_hash: str

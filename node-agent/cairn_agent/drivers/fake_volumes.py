@@ -9,7 +9,7 @@ from typing import Any
 
 from cairn_agent.drivers.api_operations import VolumeMissing
 from cairn_agent.drivers.settings import VolumeSettings
-from cairn_crds.guest import GuestSpec
+from cairn_crds.guest import GuestSpec, GuestVolume
 from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.volume import VolumeBackend
 
@@ -56,16 +56,31 @@ class FakeVolumes:
 
     def plugged(self, node: str, spec: GuestSpec) -> list[dict[str, Any]]:
         """The volumes of a machine as its shape has them; grown where the spec says. Raises VolumeMissing."""
-        shapes = []
-        for volume in spec.volumes:
-            found = self.find(node, volume.id, volume.backend)
-            if found is None:
-                raise VolumeMissing(f"volume {volume.id} is not on {node}")
-            if found["sizeGiB"] < volume.size_gib:
-                found = {**found, "sizeGiB": volume.size_gib}
-                self._save(node, volume.id, volume.backend, found)
-            shapes.append({"id": volume.id, "sizeGiB": found["sizeGiB"], "readOnly": volume.read_only})
-        return shapes
+        return [self.shape(node, volume) for volume in spec.volumes]
+
+    def shape(self, node: str, volume: GuestVolume) -> dict[str, Any]:
+        """One of them. Raises VolumeMissing."""
+        found = self._require(node, volume)
+        if found["sizeGiB"] < volume.size_gib:
+            found = {**found, "sizeGiB": volume.size_gib}
+            self._save(node, volume.id, volume.backend, found)
+        return {"id": volume.id, "sizeGiB": found["sizeGiB"], "readOnly": volume.read_only}
+
+    def copy(self, node: str, old: GuestVolume, new: GuestVolume) -> None:
+        """What is on `old` is on `new` afterwards. Raises VolumeMissing."""
+        content = self._require(node, old)["content"]
+        self._save(node, new.id, new.backend, {**self._require(node, new), "content": content})
+
+    def write(self, node: str, volume_id: str, backend: VolumeBackend, text: str) -> None:
+        """A guest writes something to it."""
+        found = self.find(node, volume_id, backend) or {}
+        self._save(node, volume_id, backend, {**found, "content": f"{found.get('content', '')} {text}"})
+
+    def _require(self, node: str, volume: GuestVolume) -> dict[str, Any]:
+        found = self.find(node, volume.id, volume.backend)
+        if found is None:
+            raise VolumeMissing(f"volume {volume.id} is not on {node}")
+        return found
 
     def _save(self, node: str, volume_id: str, backend: VolumeBackend, content: dict[str, Any]) -> None:
         path = self._path(volume_id, backend)

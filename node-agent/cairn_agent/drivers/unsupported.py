@@ -13,7 +13,7 @@ from cairn_agent.drivers.api_operations import (
     MachineOperation,
     ProgressReporter,
 )
-from cairn_crds.guest import GuestSpec
+from cairn_crds.guest import GuestSpec, GuestVolume
 from cairn_crds.guest_operation import LiveDestination
 from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.image_source import GuestImage
@@ -82,6 +82,9 @@ class NoOperations:
 
     async def remove_volume(self, node: str, volume_id: str, backend: VolumeBackend) -> None:
         return
+
+    async def swap_volume(self, node: str, instance_id: str, volume: GuestVolume) -> int:
+        raise self._cannot("keep volumes")
 
     async def set_password(self, node: str, instance_id: str, user: str, password_hash: str) -> None:
         raise self._cannot("set passwords")

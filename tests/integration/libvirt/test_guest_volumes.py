@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from cairn_crds.guest import GuestSpec, GuestVolume
+from cairn_crds.guest import GuestSpec, GuestSuccessor, GuestVolume
 from cairn_crds.host_volume import HostVolumeSpec, VolumeReference
 from cairn_local.images import BuiltImage
 from contract.backends import NODE, LibvirtQemuBackend
@@ -16,11 +16,11 @@ from integration.libvirt.demo import DemoGuest
 pytestmark = pytest.mark.qemu
 
 
-async def make_volume(qemu: LibvirtQemuBackend) -> str:
+async def make_volume(qemu: LibvirtQemuBackend, size_gib: int = 1) -> str:
     """A new, empty one; its id."""
     volume_id = str(uuid.uuid4())
     made_for = VolumeReference(namespace="blue", name="data")
-    await qemu.driver.make_volume(NODE, volume_id, HostVolumeSpec(volume=made_for, size_gib=1))
+    await qemu.driver.make_volume(NODE, volume_id, HostVolumeSpec(volume=made_for, size_gib=size_gib))
     return volume_id
 
 
@@ -48,3 +48,29 @@ async def test_what_one_guest_writes_the_next_one_reads(
     await qemu.driver.reconfigure(NODE, second.instance_id, having(second, volume_id))
     disk = await second.until_disk(volume_id)
     assert await second.run(f"head -n 1 /dev/{disk}") == "from the first"
+
+
+WRITE = "while [ ! -e /stop ]; do n=$((n+1)); echo $n | dd of=/dev/{0} bs=512 seek=$n conv=notrunc,fsync"
+
+
+async def test_a_guest_writes_on_while_its_volume_is_replaced(
+    qemu: LibvirtQemuBackend, demo_image: BuiltImage
+) -> None:
+    guest = await DemoGuest.boot(qemu, str(uuid.uuid4()), demo_image)
+    old, new = await make_volume(qemu), await make_volume(qemu, 2)
+    await qemu.driver.reconfigure(NODE, guest.instance_id, having(guest, old))
+    disk = await guest.until_disk(old)
+    await guest.run(f"(n=0; {WRITE.format(disk)} 2>/dev/null; done; echo $n > /count) & true")
+    successor = GuestSuccessor(id=str(uuid.uuid4()), volume=new, size_gib=2)
+    volume = GuestVolume(id=old, size_gib=1, successor=successor)
+    while await qemu.driver.swap_volume(NODE, guest.instance_id, volume) < 100:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    await qemu.driver.reconfigure(NODE, guest.instance_id, having(guest, new))
+    assert qemu.volumes(guest.instance_id, live=True) == {new: False}
+    await guest.run("touch /stop; while [ ! -e /count ]; do sleep 0.1; done")
+    written = int(await guest.run("cat /count"))
+    assert written > 2
+    await guest.run("echo 3 > /proc/sys/vm/drop_caches")
+    lines = await guest.run(f"head -c {512 * (written + 1)} /dev/{disk} | tr -d '\\0' | wc -l")
+    assert int(lines) == written, "nothing that was written is lost"
+    assert await guest.run(f"cat /sys/block/{disk}/size") == str(2 * 1024**3 // 512)

@@ -23,12 +23,13 @@ from cairn_agent.drivers.libvirt import (
     rescuing,
     resizing,
     snapshots,
+    swapping,
     volume_files,
 )
 from cairn_agent.drivers.libvirt.departures import Departures
 from cairn_agent.drivers.libvirt.plugging import reconfigure
 from cairn_agent.drivers.libvirt.workshop import Machine, Workshop
-from cairn_crds.guest import GuestSpec
+from cairn_crds.guest import GuestSpec, GuestVolume
 from cairn_crds.guest_operation import LiveDestination
 from cairn_crds.host_volume import HostVolumeSpec
 from cairn_crds.image_source import GuestImage
@@ -119,6 +120,10 @@ class LibvirtOperations(ABC):
     async def remove_volume(self, node: str, volume_id: str, backend: VolumeBackend) -> None:
         shop = self.workshop()
         await volume_files.remove(shop.volumes, shop.workers, volume_id, backend)
+
+    async def swap_volume(self, node: str, instance_id: str, volume: GuestVolume) -> int:
+        self.must_have(Capability.ATTACH_VOLUME)
+        return await swapping.swap_volume(self.workshop(), node, instance_id, volume)
 
     async def set_password(self, node: str, instance_id: str, user: str, password_hash: str) -> None:
         self.must_have(Capability.SET_PASSWORD)

@@ -88,7 +88,7 @@ class _Plugging:
             there = found.get(name)
             if there is None:
                 devices.append(element)
-            elif not self.kind.same(there, element):
+            elif not self.kind.same_at_start(there, element):
                 _replace(devices, there, element)
             else:
                 continue

@@ -64,6 +64,8 @@ class MachineRecord(_Part):
     """The live migration that was begun, which may be through."""
     downtime_ms: int | None = None
     """Of that, once it is."""
+    swaps: tuple[str, ...] = ()
+    """The swaps of volumes that are under way: each as often as its copy has been begun."""
 
     @classmethod
     def of(cls, node: str, spec: GuestSpec) -> MachineRecord:
