@@ -135,6 +135,16 @@ def _guest(world: World, record: InstanceRecord) -> Any:
     return Guest.from_api(body) if body else None
 
 
+def _compare_volumes(record: InstanceRecord, machine: Any) -> Iterator[str]:
+    """The machine has the volumes that the row says, whatever was under way."""
+    has = sorted(one["id"] for one in machine.shape.get("volumes", ()))
+    said = sorted(one.volume_id for one in record.volumes)
+    if record.is_swapping:
+        yield f"3: {record.name} is still swapping volumes"
+    elif has != said:
+        yield f"6: {record.name} has volumes {said}, its machine {has}"
+
+
 def _compare_machine(record: InstanceRecord, world: World) -> Iterator[str]:
     if record.host is None:
         if record.vm_state not in (VmState.ERROR, VmState.SHELVED_OFFLOADED):
@@ -153,6 +163,8 @@ def _compare_machine(record: InstanceRecord, world: World) -> Iterator[str]:
         yield f"6: {record.name} is {record.vm_state}, its machine on {record.host} is {power}"
     if power is not record.power_state:
         yield f"6: {record.name}: the row says {record.power_state}, the hypervisor {power}"
+    if machine is not None and machine.complete:
+        yield from _compare_volumes(record, machine)
     if guest is not None and guest["status"].get("powerState") != str(power):
         yield f"6: {record.name}: the Guest says {guest['status'].get('powerState')}, the hypervisor {power}"
 

@@ -17,7 +17,7 @@ from cairn_crds import VolumeAttachment
 from cairn_database import InstanceNotFound, InstanceRecord, VmState
 from cairn_database.legality import ActionRefused, InstanceLocked, NotCapable
 from cairn_database.records import AttachedVolume
-from cairn_database.volumes import attaching, store
+from cairn_database.volumes import attaching, store, swapping
 from cairn_database.volumes.errors import (
     RootVolume,
     TooManyVolumes,
@@ -26,6 +26,9 @@ from cairn_database.volumes.errors import (
     VolumeInUse,
     VolumeNotAttached,
     VolumeNotFound,
+    VolumeNotSwappable,
+    VolumeSwapping,
+    VolumeTooSmall,
 )
 from cairn_database.volumes.store import VolumeRecord
 from cairn_database.volumes.wants import VolumeWant
@@ -45,6 +48,16 @@ log = structlog.get_logger()
 Json = dict[str, Any]
 RULE = "os_compute_api:os-volumes-attachments:"
 SHELVED = (VmState.SHELVED, VmState.SHELVED_OFFLOADED)
+REFUSED = (
+    VolumeInUse,
+    VolumeGoing,
+    VolumeElsewhere,
+    VolumeNotSwappable,
+    VolumeSwapping,
+    VolumeTooSmall,
+    NotCapable,
+)
+"""400 in Nova: InvalidVolume."""
 Device = Annotated[str, StringConstraints(max_length=255, pattern=r"^/dev/[a-z]+[0-9]*$")]
 
 
@@ -165,8 +178,9 @@ async def attach(call: Call) -> Answer:
 
 
 async def update(call: Call) -> Answer:
-    """From 2.85 say whether the volume goes with the server. Another volume is for a volume service to put
-    there while it moves one, and there is none."""
+    """From 2.85 say whether the volume goes with the server; put another volume in its place. Nova leaves
+    that to the volume service, which does it while it moves one; there is none here, and whom the policy
+    allows it may do it."""
     record = await server_of(call)
     wish: ChangedAttachment = call.checked.volumeAttachment
     path_id = call.params["volume_id"].lower()
@@ -175,10 +189,20 @@ async def update(call: Call) -> Answer:
     if call.version >= since.VOLUME_ATTACHMENT_UPDATE:
         await _update(call, record, wish)
     if swaps:
-        if await store.find(call.services.db, record.project, path_id) is None:
-            raise NotFound(f"Volume {path_id} could not be found.")
-        raise Conflict(f"volume {path_id} is not migrating; this API should only be called by Cinder")
+        await _swap(call, record, path_id, wish.volume_id.lower())
     return Answer(status=202)
+
+
+async def _swap(call: Call, record: InstanceRecord, old_id: str, new_id: str) -> None:
+    await _volume(call, record, old_id)
+    try:
+        await _volume(call, record, new_id)
+    except NotFound as error:
+        raise BadRequest(str(error)) from error  # a word of the body, not of the path
+    _attached(call, record)
+    with _as_nova():
+        after = await swapping.swap(call.services.db, record.id, asked_by(call), old_id, new_id)
+    await call.services.cluster.hint(after.namespace, after.name, call.request_id)
 
 
 async def _update(call: Call, record: InstanceRecord, wish: ChangedAttachment) -> None:
@@ -249,7 +273,7 @@ def _as_nova() -> Iterator[None]:
         raise Conflict(str(error)) from error
     except (RootVolume, TooManyVolumes) as error:
         raise Forbidden(str(error)) from error
-    except (VolumeInUse, VolumeGoing, VolumeElsewhere, NotCapable) as error:
+    except REFUSED as error:
         raise BadRequest(f"Invalid volume: {error}") from error
 
 

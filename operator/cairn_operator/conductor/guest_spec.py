@@ -9,7 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from cairn_crds import Guest, GuestSpec, InstanceSpec, Metadata
-from cairn_crds.guest import GuestConfig, GuestNetwork, GuestVolume, InstanceReference, node_namespace
+from cairn_crds.guest import (
+    GuestConfig,
+    GuestNetwork,
+    GuestSuccessor,
+    GuestVolume,
+    InstanceReference,
+    node_namespace,
+)
 from cairn_crds.guest_operation import (
     GuestOperation,
     GuestPassword,
@@ -24,7 +31,7 @@ from cairn_database import InstanceRecord, InterfaceRecord, TaskState
 from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.images.signing import SigningKeys
 from cairn_database.networking.plugging import DETACHING, sockets
-from cairn_database.records import AttachedVolume, MoveKind, Operation
+from cairn_database.records import AttachedVolume, MoveKind, Operation, Successor
 
 NO_KEYS = SigningKeys(())
 
@@ -242,6 +249,19 @@ def _volume(volume: AttachedVolume) -> GuestVolume:
         boot_index=volume.boot_index,
         read_only=volume.read_only,
         tag=volume.tag,
+        successor=_successor(volume.successor),
+    )
+
+
+def _successor(successor: Successor | None) -> GuestSuccessor | None:
+    if successor is None or not successor.made:
+        return None
+    return GuestSuccessor(
+        id=successor.swap_id,
+        volume=successor.volume_id,
+        backend=successor.backend,
+        size_gib=successor.size_gib,
+        cancel=successor.cancel,
     )
 
 

@@ -48,7 +48,8 @@ from cairn_operator.conductor.plugging import settle_interfaces
 from cairn_operator.conductor.projection import View, is_passing, project
 from cairn_operator.conductor.resolve import ResolvedRequest, resolve
 from cairn_operator.conductor.scope import Scope
-from cairn_operator.conductor.volumes import place_volumes, settle_volumes
+from cairn_operator.conductor.volume_changes import settle_volumes
+from cairn_operator.conductor.volumes import place_volumes
 from cairn_operator.conductor.wishes import new_request_id
 from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
 

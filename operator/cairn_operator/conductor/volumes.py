@@ -1,26 +1,22 @@
-"""Volumes in the conductor: who watches what, and what the host has done of an instance's volumes.
+"""Volumes in the conductor: who watches what, and volumes that a new instance waits for.
 
 A volume that is not made yet is no part of the Guest; one whose change is over is settled in the row. That
-a host cannot do it is said by a permanent fault of the Guest: then the row goes back, and the action says
-Error.
+a host cannot do it is said by a permanent fault of the Guest, or of a swap by what the Guest's status says of
+that: then the row goes back, and the action says Error.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import structlog
 
-from cairn_crds import Guest, HostVolume, Volume, VolumeAttachment
-from cairn_crds.guest import GuestPhase
-from cairn_database import InstanceRecord, TaskState, failures
-from cairn_database.records import AttachedVolume
+from cairn_crds import HostVolume, Volume, VolumeAttachment
+from cairn_database import TaskState, failures
 from cairn_database.volumes import attaching, store
 from cairn_database.volumes.errors import VolumeElsewhere
-from cairn_operator.conductor.guest_spec import BEFORE_GUEST
-from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.scope import Environment, Scope
+from cairn_operator.conductor.volume_changes import UNMADE_LOOK_AGAIN
 from cairn_operator.mirrors.controller import Mirror, MirrorContext, MirrorController, NotGoneYet
 from cairn_operator.mirrors.volume import VolumeMirror, make_resource
 from cairn_operator.mirrors.volume_attachment import remove_attachment, take_in_attachment
@@ -28,8 +24,6 @@ from cairn_runtime.store import Key, Store
 
 log = structlog.get_logger()
 CHANGING_LOOK_AGAIN = 1.0
-UNMADE_LOOK_AGAIN = 0.3
-"""Seconds between two looks at whether a volume has been made."""
 
 
 class Volumes:
@@ -99,13 +93,18 @@ class Volumes:
         """What a host says of a volume's file, and whom it is attached to, is news of the Volume."""
 
         owners: dict[tuple[str, Key], Key] = {}
+        attached: dict[Key, set[Key]] = {}
+        """The attachments of an instance."""
+        names: dict[str, Key] = {}
+        """Where a volume's resource is, by its id."""
 
         def wake(kind: str, key: Key, owner: Key | None) -> None:
+            before = owners.pop((kind, key), None)
             if owner is not None:
                 owners[(kind, key)] = owner
-            known = owner or owners.pop((kind, key), None)
-            if known is not None:
-                mirrors.wake(("volumes", known))
+            for known in (before, owner):
+                if known is not None:
+                    mirrors.wake(("volumes", known))
 
         def wake_for_file(key: Key) -> None:
             body = self._host_volumes.body(*key)
@@ -115,9 +114,34 @@ class Volumes:
         def wake_for_attachment(key: Key) -> None:
             body = self._attachments.body(*key)
             wake("attachment", key, (key[0], body["spec"]["volume"]) if body else None)
+            # Of two volumes that change places, the one that is not in the spec, too.
+            status = (body or {}).get("status", {})
+            for word in ("volumeId", "replacedBy"):
+                wake(word, key, names.get(status.get(word, "")))
+            if body is not None:
+                attached.setdefault((key[0], body["spec"]["instance"]), set()).add(key)
+            else:
+                for keys in attached.values():
+                    keys.discard(key)
+
+        def note_name(key: Key) -> None:
+            body = self._volumes.body(*key)
+            if body is not None and (volume_id := body.get("status", {}).get("volumeId")):
+                names[volume_id] = key
+            elif body is None:
+                for known in [one for one, at in names.items() if at == key]:
+                    del names[known]
+
+        def wake_for_instance(key: Key) -> None:
+            for attachment in attached.get(key, ()):
+                mirrors.wake(("volumeattachments", attachment))
+            if key not in self._env.instances:
+                attached.pop(key, None)
 
         self._host_volumes.on_change(wake_for_file)
         self._attachments.on_change(wake_for_attachment)
+        self._volumes.on_change(note_name)
+        self._env.instances.on_change(wake_for_instance)
 
 
 async def place_volumes(scope: Scope) -> bool:
@@ -148,75 +172,3 @@ async def place_volumes(scope: Scope) -> bool:
         return True
     scope.after(UNMADE_LOOK_AGAIN)
     return False
-
-
-async def settle_volumes(scope: Scope) -> bool:
-    """Write down which changes of volumes are over."""
-    record = scope.record
-    if record is None or scope.is_deleting or record.task_state in BEFORE_GUEST:
-        return True
-    changing = [one for one in record.volumes if one.change is not None]
-    if not changing:
-        return True
-    guest = scope.guest
-    done = [one for one in changing if is_done(record, guest, one)]
-    failed = {
-        one.volume_id: why
-        for one in changing
-        if one not in done and (why := _failure(scope, record, guest, one)) is not None
-    }
-    if not done and not failed:
-        return True
-    scope.record = await attaching.settle(
-        scope.env.db, record.id, record.version, done=[one.volume_id for one in done], failed=failed
-    )
-    log.info("volumes.settled", instance_id=record.id, done=len(done), failed=len(failed))
-    _tell(scope, changing, done, failed)
-    scope.after(0)  # the Guest follows the row
-    return True
-
-
-def is_done(record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> bool:
-    """Whether the machine is as the volume's change wants it; one that is on no host has no machine."""
-    if record.host is None:
-        return True
-    if guest is None or guest.status.phase is not GuestPhase.READY:
-        return False
-    if guest.status.spec_generation < guest.metadata.generation or current_fault(guest) is not None:
-        return False
-    return _is_told(guest, volume)
-
-
-def _is_told(guest: Guest, volume: AttachedVolume) -> bool:
-    """Whether the host is asked for it; an unmade one is no part of the Guest."""
-    plugged = volume.volume_id in {one.id for one in guest.spec.volumes}
-    return plugged == (volume.change == attaching.ATTACHING)
-
-
-def _failure(scope: Scope, record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> str | None:
-    fault = current_fault(guest) if guest is not None and _is_told(guest, volume) else None
-    if fault is not None and fault.permanent:
-        return fault.message
-    began = datetime.fromisoformat(volume.since) if volume.since else record.updated_at
-    left = scope.env.settings.task_timeout_seconds - (scope.now - began).total_seconds()
-    if left > 0:
-        scope.after(left if volume.made else min(left, UNMADE_LOOK_AGAIN))
-        return None
-    why = f" The last it said: {fault.message}" if fault is not None else " Is its agent running?"
-    return f"Host {record.host} has not done it in time.{why}"
-
-
-def _tell(
-    scope: Scope, changing: list[AttachedVolume], done: list[AttachedVolume], failed: dict[str, str]
-) -> None:
-    if scope.instance is None:
-        return
-    for one in changing:
-        word = "attached to" if one.change == attaching.ATTACHING else "detached from"
-        if one.volume_id in failed:
-            message = f"Volume {one.volume_id} was not {word} the machine: {failed[one.volume_id]}"
-            scope.env.events.warning(scope.instance, "VolumeFailed", message)
-        elif one in done and one.action_id is not None:
-            reason = "VolumeAttached" if one.change == attaching.ATTACHING else "VolumeDetached"
-            message = f"Volume {one.volume_id} was {word} the machine, as {one.device}."
-            scope.env.events.normal(scope.instance, reason, message)

@@ -13,7 +13,8 @@ from cairn_crds import HostVolume, Image, Volume, VolumeAttachment
 from cairn_crds.guest import node_namespace
 from cairn_crds.volume import VolumeSpec
 from cairn_database import NewInstance, VmState, instances
-from cairn_database.volumes import store
+from cairn_database.asking import Asked
+from cairn_database.volumes import store, swapping
 from cairn_database.volumes.wants import NewVolume, VolumeWant
 from integration.cloud.api import Body
 from integration.cloud.cairn import Cairn, Tenant, condition
@@ -215,6 +216,52 @@ def test_an_instance_boots_from_a_volume_that_goes_with_it(
     tenant.gone()
     disks.gone(Volume, "vm-root")
     assert cairn.sql(store.get(cairn.db, root)) is None
+
+
+def test_a_volume_takes_anothers_place(cairn: Cairn, tenant: Tenant, disks: Disks) -> None:
+    first, second = disks.create(), disks.create("next", sizeGiB=2)
+    instance_id = tenant.boot()
+    disks.attach()
+    attachment = disks.attachment("Attached")["status"]["attachmentId"]
+    tenant.api.patch(VolumeAttachment, "vm-data", tenant.namespace, {"spec": {"volume": "next"}})
+    tenant.told("VolumeSwapped")
+    disks.wait("the new one", lambda: disks.attachment("Attached")["status"]["volumeId"] == second)
+    assert disks.attachment("Attached")["status"]["attachmentId"] == attachment
+    assert plugged(cairn, instance_id) == [{"id": second, "sizeGiB": 2, "readOnly": False}]
+    disks.phase("Available")
+    disks.phase("InUse", "next")
+    asked = Asked(request_id="req-api")
+    third = disks.create("third", sizeGiB=2)
+    disks.wait("its row", lambda: disks.phase("Pending", "third")["status"].get("volumeId"))
+    cairn.sql(swapping.swap(cairn.db, instance_id, asked, second, third))  # as the Compute API does
+    tenant.patch(metadata={"a": "b"})
+    disks.wait("the third", lambda: disks.attachment("Attached")["spec"]["volume"] == "third")
+    disks.phase("Available", "next")
+    tenant.api.patch(VolumeAttachment, "vm-data", tenant.namespace, {"spec": {"volume": "data"}})
+    disks.wait("a refusal", lambda: "same size" in (disks.refusal() or ""))
+    shown = disks.attachment("Attached")["status"]
+    assert (shown["volumeId"], plugged(cairn, instance_id)[0]["id"]) == (third, third)
+    assert first not in str(plugged(cairn, instance_id))
+    assert cairn.findings() == []
+
+
+def test_a_swap_that_the_host_cannot_do_leaves_the_old_one(
+    cairn: Cairn, tenant: Tenant, disks: Disks, lab: Laboratory
+) -> None:
+    for name in ("data", "next"):
+        disks.create(name, host="lab")
+        disks.phase("Available", name)
+    instance_id = tenant.boot(availabilityZone="lab")
+    disks.attach()
+    first = disks.attachment("Attached")["status"]["volumeId"]
+    lab.fails("swap_volume.copy", OperationFailed("no room on the disk"), times=1)
+    tenant.api.patch(VolumeAttachment, "vm-data", tenant.namespace, {"spec": {"volume": "next"}})
+    failed = disks.attachment("Failed")["status"]
+    assert (failed["message"], failed["volumeId"]) == ("no room on the disk", first)
+    assert plugged(cairn, instance_id)[0]["id"] == first
+    disks.phase("Available", "next")
+    tenant.api.patch(VolumeAttachment, "vm-data", tenant.namespace, {"spec": {"volume": "data"}})
+    disks.attachment("Attached")
 
 
 def test_what_a_volume_cannot_be_made_of_is_said(tenant: Tenant, disks: Disks) -> None:

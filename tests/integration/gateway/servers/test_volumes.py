@@ -127,7 +127,7 @@ async def test_what_is_refused(room: Room) -> None:
     assert f"is attached to {server_id}" in taken.text
     assert (await ask(room, "GET", other, f"/{volume_id}")).status_code == 404
     swap = await ask(room, "PUT", server_id, f"/{volume_id}", volumeId=missing)
-    assert swap.status_code in (403, 409)
+    assert swap.status_code == 403
     await put(room, other, VmState.SHELVED)
     assert (await ask(room, "POST", other, version="2.19", volumeId=volume_id)).status_code == 409
     await put(room, other, VmState.SUSPENDED)
@@ -135,6 +135,45 @@ async def test_what_is_refused(room: Room) -> None:
     path = f"{SERVERS}/{server_id}/os-volume_attachments"
     assert (await room.stranger.get(path)).status_code == 404
     assert (await room.reader.delete(f"{path}/{volume_id}")).status_code == 403
+
+
+async def test_another_volume_takes_its_place(room: Room) -> None:
+    server_id, old = await on_a_host(room), await volume(room, "old")
+    new, small = await volume(room, "new", sizeGiB=2), await volume(room, "small")
+    missing, other = str(uuid.uuid4()), await on_a_host(room)
+    await ask(room, "POST", server_id, volumeId=old)
+    await settle(room, server_id)
+
+    async def swap(server: str, path: str, volume_id: str, version: str = "2.1") -> httpx.Response:
+        return await room.admin.put(
+            f"{SERVERS}/{server}/os-volume_attachments/{path}",
+            json={"volumeAttachment": {"volumeId": volume_id}},
+            headers={"OpenStack-API-Version": f"compute {version}"},
+        )
+
+    for server, path, volume_id, status in (
+        (server_id, missing, new, 404),
+        (server_id, old, missing, 400),
+        (other, old, new, 404),
+        (server_id, new, old, 404),
+        (server_id, old, await volume(room, "far", project="elsewhere"), 400),
+    ):
+        answer = await swap(server, path, volume_id)
+        assert answer.status_code == status, (path, volume_id, answer.text)
+    await put(room, server_id, VmState.STOPPED)
+    assert (await swap(server_id, old, new)).status_code == 409
+    await put(room, server_id, VmState.ACTIVE)
+    answer = await swap(server_id, old, new, "2.85")
+    assert (answer.status_code, answer.content) == (202, b"")
+    shown = (await ask(room, "GET", server_id)).json()["volumeAttachments"]
+    assert [one["volumeId"] for one in shown] == [old], "until the host has done it"
+    busy = await ask(room, "DELETE", server_id, f"/{old}")
+    assert (busy.status_code, "is swapping" in busy.text) == (400, True)
+    await settle(room, server_id)
+    shown = (await ask(room, "GET", server_id)).json()["volumeAttachments"]
+    assert [one["volumeId"] for one in shown] == [new]
+    too_small = await swap(server_id, new, small)
+    assert (too_small.status_code, "same size or larger" in too_small.text) == (400, True)
 
 
 async def boot(room: Room, *devices: dict[str, Any], **fields: Any) -> httpx.Response:

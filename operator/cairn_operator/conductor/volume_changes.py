@@ -1,0 +1,142 @@
+"""What a host has done of an instance's volumes, written into the row and told to the user."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+
+from cairn_crds import Guest
+from cairn_crds.guest import GuestPhase, GuestSwap, SwapPhase
+from cairn_database import InstanceRecord
+from cairn_database.records import AttachedVolume
+from cairn_database.volumes import attaching, swapping
+from cairn_database.volumes.journal import ATTACHING, DETACHING, SWAPPING
+from cairn_operator.conductor.guest_spec import BEFORE_GUEST
+from cairn_operator.conductor.outcome import current_fault
+from cairn_operator.conductor.scope import Scope
+
+log = structlog.get_logger()
+UNMADE_LOOK_AGAIN = 0.3
+"""Seconds between two looks at whether a volume has been made."""
+_DONE_WORDS = {ATTACHING: "attached to", DETACHING: "detached from", SWAPPING: "replaced in"}
+_REASONS = {ATTACHING: "VolumeAttached", DETACHING: "VolumeDetached", SWAPPING: "VolumeSwapped"}
+
+
+async def settle_volumes(scope: Scope) -> bool:
+    """Write down which changes of volumes are over."""
+    record = scope.record
+    if record is None or scope.is_deleting or record.task_state in BEFORE_GUEST:
+        return True
+    changing = [one for one in record.volumes if one.change is not None]
+    if not changing:
+        return True
+    guest = scope.guest
+    done = [one for one in changing if is_done(record, guest, one)]
+    failed = {
+        one.volume_id: why
+        for one in changing
+        if one not in done and (why := _failure(scope, record, guest, one)) is not None
+    }
+    if not done and not failed:
+        return await _give_up_late(scope, record, changing)
+    scope.record = await attaching.settle(
+        scope.env.db, record.id, record.version, done=[one.volume_id for one in done], failed=failed
+    )
+    log.info("volumes.settled", instance_id=record.id, done=len(done), failed=len(failed))
+    _tell(scope, changing, done, failed)
+    scope.after(0)  # the Guest follows the row
+    return True
+
+
+def is_done(record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> bool:
+    """Whether the machine is as the volume's change wants it; one that is on no host has no machine."""
+    if volume.successor is not None:
+        swap = swap_of(guest, volume)
+        return swap is not None and swap.phase is SwapPhase.DONE
+    if record.host is None:
+        return True
+    if guest is None or guest.status.phase is not GuestPhase.READY:
+        return False
+    if guest.status.spec_generation < guest.metadata.generation or current_fault(guest) is not None:
+        return False
+    return _is_told(guest, volume)
+
+
+def swap_of(guest: Guest | None, volume: AttachedVolume) -> GuestSwap | None:
+    """What the host has said of the swap."""
+    if guest is None or volume.successor is None:
+        return None
+    swap_id = volume.successor.swap_id
+    return next((swap for swap in guest.status.swaps if swap.id == swap_id), None)
+
+
+def _is_told(guest: Guest, volume: AttachedVolume) -> bool:
+    """Whether the host is asked for it; an unmade one is no part of the Guest."""
+    plugged = volume.volume_id in {one.id for one in guest.spec.volumes}
+    return plugged == (volume.change == ATTACHING)
+
+
+def _failure(scope: Scope, record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> str | None:
+    if volume.successor is not None:
+        swap = swap_of(guest, volume)
+        failed = swap is not None and swap.phase is SwapPhase.FAILED
+        return (swap.message or "Its host could not do it.") if swap is not None and failed else None
+    fault = current_fault(guest) if guest is not None and _is_told(guest, volume) else None
+    if fault is not None and fault.permanent:
+        return fault.message
+    left = _left(scope, record, volume)
+    if left > 0:
+        scope.after(left if volume.made else min(left, UNMADE_LOOK_AGAIN))
+        return None
+    return _late(record, guest)
+
+
+def _left(scope: Scope, record: InstanceRecord, volume: AttachedVolume) -> float:
+    """Seconds that the host still has."""
+    began = datetime.fromisoformat(volume.since) if volume.since else record.updated_at
+    return scope.env.settings.task_timeout_seconds - (scope.now - began).total_seconds()
+
+
+def _late(record: InstanceRecord, guest: Guest | None) -> str:
+    fault = current_fault(guest) if guest is not None else None
+    why = f" The last it said: {fault.message}" if fault is not None else " Is its agent running?"
+    return f"Host {record.host} has not done it in time.{why}"
+
+
+async def _give_up_late(scope: Scope, record: InstanceRecord, changing: list[AttachedVolume]) -> bool:
+    """Ask the host to give up swaps that it has not begun in time; one that copies takes as long as that
+    takes, while the host is heard of. Which volume is attached is for the host to say, however late."""
+    for one in changing:
+        if one.successor is None or one.successor.cancel:
+            continue
+        swap = swap_of(scope.guest, one)
+        if swap is not None and not scope.env.is_silent(record.host or ""):
+            continue
+        left = _left(scope, record, one)
+        if left > 0:
+            scope.after(left if one.successor.made else min(left, UNMADE_LOOK_AGAIN))
+            continue
+        message = _late(record, scope.guest)
+        scope.record = await swapping.cancel(scope.env.db, record.id, record.version, one.volume_id, message)
+        _tell(scope, changing, [], {one.volume_id: message})
+        scope.after(0)
+        return True
+    return True
+
+
+def _tell(
+    scope: Scope, changing: list[AttachedVolume], done: list[AttachedVolume], failed: dict[str, str]
+) -> None:
+    if scope.instance is None:
+        return
+    for one in changing:
+        change = one.change or ATTACHING
+        word = _DONE_WORDS[change]
+        if one.volume_id in failed:
+            message = f"Volume {one.volume_id} was not {word} the machine: {failed[one.volume_id]}"
+            scope.env.events.warning(scope.instance, "VolumeFailed", message)
+        elif one in done and one.action_id is not None:
+            by = f" by {one.successor.volume_id}" if one.successor is not None else ""
+            message = f"Volume {one.volume_id} was {word} the machine{by}, as {one.device}."
+            scope.env.events.normal(scope.instance, _REASONS[change], message)
