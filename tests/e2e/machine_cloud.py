@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from cairn_crds import API_VERSION
 from cairn_local.hypervisor import HypervisorRoom
 from cairn_local.settings import CONTEXT_VARIABLE, HOME_VARIABLE, Home
 from cairn_local.supervision import Supervisor
+from support.waiting import until
 
 T = TypeVar("T")
 Body = dict[str, Any]
@@ -212,18 +212,19 @@ class MachineCloud:
 
     def wait(self, what: str, condition: Callable[[], T], seconds: float = 60.0) -> T:
         """Until `condition()` is true; its value. Fails with `what` and the end of the logs."""
-        deadline = time.monotonic() + seconds
-        while True:
+        why = ""
+
+        def look() -> T | None:
+            nonlocal why
             try:
-                value = condition()
-                why = repr(value)
+                return condition()
             except CommandFailed as error:  # the API server may be on its way back
-                value, why = None, str(error)
-            if value:
-                return value  # type: ignore[return-value]
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {seconds:.0f} s: {what}; last: {why}\n{self.tails()}")
-            time.sleep(0.1)
+                why = str(error)
+                return None
+
+        found = until(what, look, seconds, lambda: f"{why}\n{self.tails()}")
+        assert found is not None
+        return found
 
     def tails(self) -> str:
         """The end of every process' log."""

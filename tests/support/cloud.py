@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.process import ProcessGroup
 from cairn_local.stack import Cluster, KubectlFailed, Stack
+from support.waiting import until
 
 CATALOG = """
 apiVersion: compute.cairn.dev/v1alpha1
@@ -87,14 +87,7 @@ class Cloud:
 
     def wait(self, what: str, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
         """Until `condition()` is true; its value. Fails with `what` and the end of the logs."""
-        deadline = time.monotonic() + seconds
-        while True:
-            value = condition()
-            if value:
-                return value
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.tails()}")
-            time.sleep(0.05)
+        return until(what, condition, seconds, self.tails)
 
     def wait_phase(self, name: str, namespace: str, phase: str, seconds: float = 30.0) -> dict[str, Any]:
         """Until the Instance shows `phase`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support.openstack_cloud import OpenStackCloud
+from support.waiting import until
 
 JSON = dict[str, Any]
 PATIENCE = 40.0
@@ -134,12 +134,7 @@ class Actor:
 
     def wait(self, what: str, look: Callable[[], Any]) -> Any:
         """Until it is true; its value."""
-        deadline = time.monotonic() + PATIENCE
-        while not (value := look()):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not within {PATIENCE:.0f} s: {what}\n{self.cloud.cloud.tails()}")
-            time.sleep(0.1)
-        return value
+        return until(what, look, PATIENCE, self.cloud.cloud.tails)
 
     def leave(self) -> None:
         """Delete the servers."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,9 +19,9 @@ from cairn_local.process import ChildProcess
 from integration.cloud.api import Api, Body
 from integration.cloud.portal import Portal
 from support.cloud import Cloud
+from support.waiting import until
 
 T = TypeVar("T")
-POLL_SECONDS = 0.02
 DEADLINE = 45.0
 CLEAN_SECONDS = 20.0
 UNLIMITED = {"instances": -1, "cores": -1, "memoryMiB": -1}
@@ -49,16 +48,7 @@ class Cairn:
 
     def wait(self, what: str, condition: Callable[[], T], seconds: float = DEADLINE) -> T:
         """Until `condition()` is true; its value. Fails with `what`, and the end of every log."""
-        deadline = time.monotonic() + seconds
-        while True:
-            value = condition()
-            if value:
-                return value
-            if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"not within {seconds:.0f} s: {what}; last {value!r}\n{self.cloud.tails()}"
-                )
-            time.sleep(POLL_SECONDS)
+        return until(what, condition, seconds, self.cloud.tails)
 
     # Processes
 
