@@ -117,7 +117,11 @@ class GuestReconciler:
                 f"This host has let go of the machine in epoch {guest.spec.fencing_epoch}: only a newer "
                 "claim brings it back here."
             )
-        match decide(guest, machine, self._boot_id if self._settings.resume_guests else None):
+        step = decide(guest, machine, self._boot_id if self._settings.resume_guests else None)
+        makes = isinstance(step, Spawn) or (machine is None and isinstance(step, Operate))
+        if makes and not await self._is_current(guest):
+            return
+        match step:
             case Remove():
                 await self._remove(guest, node)
             case Wait():
@@ -164,6 +168,18 @@ class GuestReconciler:
         except (NotFound, Conflict):
             return
         self._let_go[key] = metadata.uid
+
+    async def _is_current(self, guest: Guest) -> bool:
+        """Whether the API server itself still says so: a watch may be behind, and a machine made for an order
+        that has gone would belong to nobody. Raises KubernetesError."""
+        metadata = guest.metadata
+        try:
+            body = await self._kubernetes.get(Guest, metadata.name, metadata.namespace)
+        except NotFound:
+            return False
+        self._guests.put(body)
+        now = body["metadata"]
+        return bool(now["uid"] == metadata.uid and now["generation"] == metadata.generation)
 
     async def _spawn(self, guest: Guest, node: str) -> None:
         log.info("guest.spawning", image=guest.spec.image.name)

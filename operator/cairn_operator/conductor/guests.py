@@ -161,11 +161,14 @@ async def remove_guest(scope: Scope) -> bool:
             return True
         if not record.interfaces and record.request["networks"]:
             return True  # claimed, but the host was never told
-    scope.env.removing[record.id] = record.fencing_epoch
     try:
         await _write_guest(scope, record, absent=True)
     except NotFound:
-        return True  # the host's namespace is gone, and with it the host
+        if guest is None:
+            return True  # the host's namespace is gone, and with it the host
+        scope.env.guests.remove(guest.to_api())  # deleted by somebody else: it is made anew at the next look
+        return False
+    scope.env.removing[record.id] = record.fencing_epoch
     return False
 
 

@@ -85,6 +85,11 @@ class FakeApi:
                 self.body["status"][field] = value
         return self._changed()
 
+    async def get(self, _kind: type[Guest], name: str, _ns: str) -> dict[str, Any]:
+        if self.body is None:
+            raise NotFound(404, "NotFound", name)
+        return {part: dict(self.body[part]) for part in ("metadata", "spec", "status")}
+
     async def delete(self, _kind: type[Guest], name: str, _ns: str, uid: str) -> None:
         self.deletes += 1
         if self.body is None or self.body["metadata"]["uid"] != uid:
