@@ -1,4 +1,4 @@
-"""Removals whose orders are lost, or deleted by somebody else: deleted means that the host has nothing more."""
+"""Removals whose orders are lost or deleted by others: deleted means that the host has nothing left."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _is_absent(world: World, namespace: str, name: str) -> bool:
 
 
 def test_a_removal_whose_order_was_refused_is_ordered_again() -> None:
-    """An administrator deletes the Guest as somebody deletes the Instance; it cannot be made anew at first."""
+    """An administrator deletes the Guest as somebody deletes the Instance; it is not made anew at once."""
 
     async def act(world: World) -> None:
         await boot(world, "one")

@@ -15,6 +15,8 @@ from cairn_database import InstanceRecord, VmState
 from cairn_database.moves import MigrationRecord
 from cairn_database.records import Move, MoveKind
 from cairn_database.steps import Step
+from cairn_database.volumes.errors import VolumesStay
+from cairn_operator.conductor.migrations import asking
 from cairn_operator.conductor.migrations.making import resource_of
 from cairn_operator.conductor.migrations.projection import (
     Refused,
@@ -166,6 +168,13 @@ def test_what_is_asked_for_has_its_time(
         MigrationSpec.model_validate({"instance": "web", **spec}), row(status, kind), moving(kind)
     )
     assert (found.reason if isinstance(found, Refused) else found) == wish
+
+
+def test_a_refusal_of_a_narrower_kind_is_told_as_well() -> None:
+    """A local volume holds the instance on its host: one kind of action that is refused."""
+    refused = asking._refused(VolumesStay(ID, ["1d1c1c1c-1111-4222-8333-444455556666"], "h1"))
+    assert refused.reason == "ActionRefused"
+    assert "h1" in refused.message
 
 
 def test_nobody_decides_on_another_move_of_the_instance() -> None:
