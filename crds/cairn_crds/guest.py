@@ -160,7 +160,12 @@ class GuestSpec(Model):
     @property
     def boots_from_volume(self) -> bool:
         """Whether it has no root disk of its own."""
-        return any(volume.boot_index == 0 for volume in self.volumes)
+        return self.root_volume is not None
+
+    @property
+    def root_volume(self) -> GuestVolume | None:
+        """What it boots from, where that is a volume."""
+        return next((volume for volume in self.volumes if volume.boot_index == 0), None)
 
 
 class GuestPhase(enum.StrEnum):

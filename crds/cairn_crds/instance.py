@@ -70,7 +70,8 @@ class Reboot(Model):
 
 class Rebuild(Model):
     """A request to build it anew: raise `generation` by one and the disks are made again, from `spec.image`,
-    with what the spec says of user data and key pair (Nova's `rebuild`). Id, addresses and volumes stay."""
+    with what the spec says of user data and key pair (Nova's `rebuild`). Id, addresses and volumes stay;
+    of a volume that it boots from, the content is replaced."""
 
     generation: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 

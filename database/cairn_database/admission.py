@@ -70,6 +70,16 @@ def check_fit(flavor_name: str, flavor: FlavorSpec, image_name: str, image: Imag
         )
 
 
+def check_root_volume(size_gib: int, image_name: str, image: ImageSpec) -> None:
+    """Raise Refusal where the volume that an instance boots from has no room for the image."""
+    if size_gib < image.min_disk_gib:
+        raise Refusal(
+            "VolumeTooSmall",
+            f"The volume that the instance boots from has {size_gib} GiB, image '{image_name}' needs "
+            f"{image.min_disk_gib}. Make the volume larger first.",
+        )
+
+
 def check_resize(old: dict[str, Any], new: dict[str, Any], image: dict[str, Any]) -> None:
     """Raise Refusal where an instance of flavor `old` cannot become one of `new` (flavors and image as rows
     hold them; Nova: ResizeError, FlavorMemoryTooSmall)."""

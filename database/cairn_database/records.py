@@ -359,6 +359,17 @@ class InstanceRecord:
         return any(volume.boot_index == 0 for volume in self.volumes)
 
     @property
+    def root_volume(self) -> AttachedVolume | None:
+        """What it boots from, where that is a volume."""
+        return next((volume for volume in self.volumes if volume.boot_index == 0), None)
+
+    @property
+    def root_gib(self) -> int:
+        """How large its root disk is, volume or not; 0: as large as its image."""
+        root = self.root_volume
+        return int(self.flavor.get("diskGiB", 0)) if root is None else root.size_gib
+
+    @property
     def is_swapping(self) -> bool:
         """Whether a volume of it is being replaced by another."""
         return any(volume.successor is not None for volume in self.volumes)

@@ -16,7 +16,7 @@ from cairn_database import capabilities, legality
 from cairn_database.asking import Asked, act, with_spec
 from cairn_database.engine import Database
 from cairn_database.records import InstanceRecord, Json, KeyPairRecord, Operation, TaskState, VmState
-from cairn_database.volumes.attaching import refuse_unstable_rescue, refuse_volume_backed
+from cairn_database.volumes.attaching import refuse_unstable_rescue
 
 
 async def rebuild(
@@ -29,15 +29,14 @@ async def rebuild(
     details: Json | None = None,
     key_pair: KeyPairRecord | None = None,
 ) -> InstanceRecord:
-    """Make its disks anew, from `image`. `spec` and `details`: what else of these changes with it (None
-    removes a field); `key_pair`: its key pair from now on.
+    """Make its disks anew, from `image`; a volume that it boots from, too. `spec` and `details`: what else of
+    these changes with it (None removes a field); `key_pair`: its key pair from now on.
 
     Nova API: rebuild. Raises InstanceNotFound, ActionRefused, NotCapable, InstanceLocked, ConcurrentUpdate.
     """
 
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         capabilities.judge(conn, "rebuild", record, overrides_lock=asked.overrides_lock)
-        refuse_volume_backed("rebuild", record)
         generation = record.spec.get("rebuild", {}).get("generation", 0) + 1
         kept = {**record.details, **(details or {})}
         fields: Json = {"rebuild": {"generation": generation}, **(spec or {}), "image": image["name"]}
@@ -45,7 +44,7 @@ async def rebuild(
             fields["powerState"] = DesiredPower.RUNNING.value
         return {
             "task_state": TaskState.REBUILDING,
-            "image": image,
+            "image": _shown_image(record, image),
             "key_pair": key_pair,
             "details": {name: value for name, value in kept.items() if value is not None},
             "request": with_spec(record, **fields),
@@ -148,7 +147,6 @@ async def snapshot(
     def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         action = "snapshot" if backup is None else "backup"
         capabilities.judge(conn, action, record, overrides_lock=asked.overrides_lock, called=called)
-        refuse_volume_backed(action, record)
         given: Json = {"imageId": image_id, "url": url}
         if backup is not None:
             given["backup"] = backup
@@ -158,6 +156,11 @@ async def snapshot(
         }
 
     return await act(db, instance_id, called, asked, change)
+
+
+def _shown_image(record: InstanceRecord, image: Json) -> Json:
+    """A server that boots from a volume has no image that it would name, as in Nova."""
+    return image if record.root_volume is None else {key: image[key] for key in image if key != "id"}
 
 
 def _operation(kind: OperationKind, record: InstanceRecord, **given: Any) -> Operation:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cairn_agent.drivers.api import Capability, Unsupported
+from cairn_agent.drivers.api import Capability, ImageUnavailable, Unsupported
 from cairn_agent.drivers.api_operations import VolumeMissing
 from cairn_agent.drivers.driver import Driver
 from cairn_crds.guest import GuestSpec, GuestVolume
@@ -181,6 +181,49 @@ async def test_one_that_boots_from_a_volume_is_rescued(
     assert backend.volumes(instance_id) == {volume_id: False, other: False}
     await driver.destroy(NODE, instance_id)
     assert backend.leftovers(instance_id, spec) == []
+
+
+@pytest.mark.usefixtures("with_volumes")
+async def test_one_that_boots_from_a_volume_is_made_anew_on_it(
+    backend: Backend, driver: Driver, instance_id: str, volume_id: str
+) -> None:
+    await driver.make_volume(NODE, volume_id, of(image=backend.deaf))
+    root = GuestVolume(id=volume_id, size_gib=1, device="/dev/vda", boot_index=0)
+    spec = having(backend.spec(backend.deaf), root)
+    await spawn(backend, instance_id, spec)
+    await driver.power_on(NODE, instance_id)
+    backend.break_images(ImageUnavailable("no such image"))
+    rebuild = operation(instance_id, spec.model_copy(update={"image": backend.listening}))
+    with pytest.raises(ImageUnavailable):
+        await driver.rebuild(rebuild, _silent)
+    backend.break_images(None)
+    for _ in range(2):
+        await driver.rebuild(rebuild, _silent)
+        assert await power(driver, instance_id) is PowerState.SHUTDOWN
+    await driver.power_on(NODE, instance_id)
+    await backend.greeted(instance_id)
+    assert backend.volumes(instance_id, live=True) == {volume_id: False}
+    assert backend.volume_gib(instance_id, volume_id) == 1
+
+
+@pytest.mark.usefixtures("with_volumes")
+@pytest.mark.parametrize("state", STATES)
+async def test_an_image_of_one_that_boots_from_a_volume_has_what_is_on_that(
+    backend: Backend, driver: Driver, instance_id: str, volume_id: str, state: PowerState
+) -> None:
+    image: GuestImage = backend.spec().image
+    await driver.make_volume(NODE, volume_id, of(image=image))
+    root = GuestVolume(id=volume_id, size_gib=1, device="/dev/vda", boot_index=0)
+    spec = having(backend.spec(), root)
+    await spawn(backend, instance_id, spec)
+    if state is PowerState.RUNNING:
+        await driver.power_on(NODE, instance_id)
+        await backend.greeted(instance_id)
+    taken = operation(instance_id, spec)
+    made = await driver.snapshot(taken)
+    assert image.name in backend.image_text(made)
+    assert await power(driver, instance_id) is state
+    await driver.drop_snapshot(taken)
 
 
 async def _silent(_step: object) -> None:

@@ -55,7 +55,7 @@ async def reserve(
         visibility=Visibility.PRIVATE,
         disk_format="qcow2",
         container_format="bare",
-        min_disk=int(instance.flavor.get("diskGiB", 0)),
+        min_disk=instance.root_gib,
         min_ram=int(instance.image.get("minMemoryMiB", 0)),
         properties={**inherited, **own, **(properties or {})},
     )

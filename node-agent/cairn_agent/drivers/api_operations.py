@@ -111,7 +111,8 @@ class Reshaping(Protocol):
     async def rebuild(self, operation: MachineOperation, report: StepReporter) -> None:
         """SHUTDOWN afterwards, with root, ephemeral and swap disks and config drive made anew from the spec.
 
-        Stops the machine at once. Volumes, addresses and saved console log stay. Where it fails the old disks
+        Stops the machine at once. Addresses, saved console log and volumes stay, but for one that it boots
+        from: that has what the image has afterwards, and is as large as it was. Where it fails the old disks
         may be gone: called again it goes on.
         """
 
@@ -143,7 +144,8 @@ class Snapshots(Protocol):
     """Images of machines."""
 
     async def snapshot(self, operation: MachineOperation) -> MachineImage:
-        """An image of the root disk as it is at one moment; a running machine runs on.
+        """An image of the root disk, or of the volume that it boots from, as it is at one moment; a running
+        machine runs on.
 
         The same file again for the same operation id. Raises NoSpace.
         """

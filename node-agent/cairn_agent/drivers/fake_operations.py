@@ -75,7 +75,11 @@ class FakeOperations:
         for step in (Step.IMAGE, Step.DISK):
             await report(step)
             await self.faults.meet(f"rebuild.{step}")
-        machine.disk = operation.spec.image.name
+        root = operation.spec.root_volume
+        if root is None:
+            machine.disk = operation.spec.image.name
+        else:
+            self.volumes.fill(operation.node, root, operation.spec.image.name)
         machine.take_shape(operation.spec, self.volumes.plugged(operation.node, operation.spec))
         machine.finish(operation.id)
         self._changed(machine)
@@ -132,7 +136,9 @@ class FakeOperations:
         machine = await self._call("snapshot", operation.node, operation.instance_id)
         path = self.scratch / f"{operation.instance_id}.{operation.id}.image"
         if not path.exists():
-            path.write_bytes(machine.disk.encode().ljust(512, b"\0"))
+            root = operation.spec.root_volume
+            text = machine.disk if root is None else self.volumes.content(operation.node, root)
+            path.write_bytes(text.encode().ljust(512, b"\0"))
         return MachineImage(path, "raw")
 
     async def drop_snapshot(self: _Hypervisor, operation: MachineOperation) -> None:

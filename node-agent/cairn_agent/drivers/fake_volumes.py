@@ -68,8 +68,15 @@ class FakeVolumes:
 
     def copy(self, node: str, old: GuestVolume, new: GuestVolume) -> None:
         """What is on `old` is on `new` afterwards. Raises VolumeMissing."""
-        content = self._require(node, old)["content"]
-        self._save(node, new.id, new.backend, {**self._require(node, new), "content": content})
+        self.fill(node, new, self.content(node, old))
+
+    def content(self, node: str, volume: GuestVolume) -> str:
+        """What is on it. Raises VolumeMissing."""
+        return str(self._require(node, volume)["content"])
+
+    def fill(self, node: str, volume: GuestVolume, content: str) -> None:
+        """That is on it afterwards, and nothing else. Raises VolumeMissing."""
+        self._save(node, volume.id, volume.backend, {**self._require(node, volume), "content": content})
 
     def write(self, node: str, volume_id: str, backend: VolumeBackend, text: str) -> None:
         """A guest writes something to it."""

@@ -126,7 +126,9 @@ async def _rebuild(scope: Scope, instance: Instance, record: InstanceRecord, ask
     spec, project = instance.spec, project_of(scope.env.catalog, scope.key[0])
     flavor = flavor_of(scope.env.catalog, record.flavor["name"])
     image = image_of(scope.env.catalog, spec, project.metadata.name)
-    if flavor is not None:
+    if record.root_volume is not None:
+        admission.check_root_volume(record.root_gib, image.metadata.name, image.spec)
+    elif flavor is not None:
         admission.check_fit(flavor.metadata.name, flavor.spec, image.metadata.name, image.spec)
     key_pair = None
     if spec.key_pair:

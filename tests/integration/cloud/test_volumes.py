@@ -201,6 +201,12 @@ def test_an_instance_boots_from_a_volume_that_goes_with_it(
     disks.phase("InUse", "vm-root")
     assert cairn.row(instance_id).pinned_host == cairn.row(instance_id).host
     host = cairn.row(instance_id).host
+    boots = (cairn.machine(instance_id) or {})["boots"]
+    tenant.patch(rebuild={"generation": 1})
+    cairn.wait("its volume's new content", lambda: (cairn.machine(instance_id) or {})["boots"] > boots)
+    cairn.wait("the rebuild to end", lambda: cairn.row(instance_id).task_state is None)
+    assert cairn.row(instance_id).vm_state is VmState.ACTIVE
+    assert plugged(cairn, instance_id) == [{"id": root, "sizeGiB": 2, "readOnly": False}]
     tenant.patch(powerState="Shelved")
     tenant.phase("Shelved")
     cairn.wait("it to leave", lambda: cairn.row(instance_id).vm_state is VmState.SHELVED_OFFLOADED)

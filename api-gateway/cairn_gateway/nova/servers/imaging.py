@@ -57,7 +57,10 @@ async def create_image(call: Call) -> Answer:
     """Make an image of its disk."""
     body: CreateImage = call.checked
     record = await server_of(call)
-    call.enforce(target_of(call, record))
+    target = target_of(call, record)
+    call.enforce(target)
+    if record.boots_from_volume:
+        call.enforce(target, "os_compute_api:servers:create_image:allow_volume_backed")
     await _check_quota(call, body.wanted.metadata)
 
     async def act(image_id: str, url: str) -> InstanceRecord:

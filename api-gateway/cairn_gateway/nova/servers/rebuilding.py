@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cairn_crds.flavor import FlavorSpec
 from cairn_database import InstanceRecord, reshaping
-from cairn_database.admission import Refusal, check_fit, check_image
+from cairn_database.admission import Refusal, check_fit, check_image, check_root_volume
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import BadRequest, NotImplementedYet, NotSupported
 from cairn_gateway.http.models import Boolean, Name, RequestModel, Since, Text255, Until, Uuid
@@ -81,6 +81,11 @@ async def rebuild(call: Call) -> Answer:
         call.enforce(target, f"{RULE}:trusted_certs")
     _refuse_what_is_not_there(wish)
     await check_metadata_quota(call, wish.metadata or {})
+    if record.boots_from_volume and call.version < since.REBUILD_VOLUME_BACKED:
+        raise BadRequest(
+            f"Image {wish.image_ref} is unacceptable: Unable to rebuild with a different image for a "
+            "volume-backed server."
+        )
     image = await _image(call, record, wish.image_ref)
     key_pair, spec = record.key_pair, _spec(wish)
     if "key_name" in wish.model_fields_set:
@@ -123,7 +128,10 @@ async def _image(call: Call, record: InstanceRecord, image_id: str) -> Json:
     shown = str(record.flavor.get("displayName") or record.flavor["name"])
     try:
         check_image(found.name, found.spec, record.project)
-        check_fit(shown, FlavorSpec.model_validate(flavor), found.name, found.spec)
+        if record.boots_from_volume:
+            check_root_volume(record.root_gib, found.name, found.spec)
+        else:
+            check_fit(shown, FlavorSpec.model_validate(flavor), found.name, found.spec)
     except Refusal as refusal:
         raise BadRequest(refusal.message) from refusal
     return {**found.spec.to_api(), "id": found.id, "name": found.resource, "displayName": found.name}

@@ -38,7 +38,7 @@ async def snapshot(workshop: Workshop, operation: MachineOperation) -> MachineIm
     if not await machine.in_thread(image.exists):
         await drop_backup(machine, scratch)
         try:
-            await _copy(machine, power, scratch)
+            await _copy(machine, power, _root(machine, operation), scratch)
         except BaseException:
             await drop_backup(machine, scratch)
             raise
@@ -72,22 +72,29 @@ async def drop_backup(machine: Machine, target: Path) -> None:
     await machine.remove_files(target)
 
 
-async def _copy(machine: Machine, power: PowerState, target: Path) -> None:
+def _root(machine: Machine, operation: MachineOperation) -> Path:
+    """The file of what it boots from, its own disk or a volume."""
+    volume = operation.spec.root_volume
+    if volume is None:
+        return machine.files.root
+    return machine.workshop.volumes.path(volume.id, volume.backend)
+
+
+async def _copy(machine: Machine, power: PowerState, root: Path, target: Path) -> None:
     """A machine that goes off meanwhile takes its backup along: then its disk is copied as it is."""
-    if power in LIVE and await _back_up(machine, target):
+    if power in LIVE and await _back_up(machine, root, target):
         return
     await machine.remove_files(target)
     await storage.checked("qemu-img", "convert", "-f", "qcow2", "-O", "qcow2",
-                          str(machine.files.root), str(target))  # fmt: skip
+                          str(root), str(target))  # fmt: skip
 
 
-async def _back_up(machine: Machine, target: Path) -> bool:
+async def _back_up(machine: Machine, root: Path, target: Path) -> bool:
     """Let QEMU copy the root disk; False where the machine went off before it was through."""
-    root = str(machine.files.root)
 
     def begin(domain: Any) -> bool:
         try:
-            domain.backupBegin(_backup_xml(domain, root, target), None, 0)
+            domain.backupBegin(_backup_xml(domain, str(root), target), None, 0)
         except libvirt.libvirtError as error:
             if is_code(error, libvirt.VIR_ERR_OPERATION_INVALID) and not domain.isActive():
                 return False

@@ -18,6 +18,7 @@ from cairn_agent.drivers.libvirt.volume_xml import VolumeFiles
 from cairn_agent.drivers.libvirt.workshop import Machine
 from cairn_crds.guest import GuestSpec
 from cairn_crds.host_volume import HostVolumeSpec
+from cairn_crds.image_source import GuestImage
 from cairn_crds.volume import VolumeBackend
 
 
@@ -39,21 +40,34 @@ async def make(
 
 
 async def _create(path: Path, images: ImageSource, workers: Workers, spec: HostVolumeSpec) -> None:
-    scratch, size = path.with_name(f"{path.name}.new"), spec.size_gib * GIB
     if spec.image is None:
-        await storage.checked("qemu-img", "create", "-q", "-f", "qcow2", str(scratch), str(size))
+        scratch, size = _scratch(path), str(spec.size_gib * GIB)
+        await storage.checked("qemu-img", "create", "-q", "-f", "qcow2", str(scratch), size)
     else:
-        cached = await images.fetch(spec.image)
-        needed = await workers.run(lambda: storage.disk_size(cached))
-        if needed > size:
-            raise DiskTooSmall(
-                f"the volume has {spec.size_gib} GiB, and image {spec.image.name} needs "
-                f"{-(-needed // GIB)} GiB"
-            )
-        convert = ("convert", "-f", spec.image.disk_format, "-O", "qcow2")
-        await storage.checked("qemu-img", *convert, str(cached), str(scratch))
-        await storage.checked("qemu-img", "resize", "-q", "-f", "qcow2", str(scratch), str(size))
+        scratch = await prepare(path, images, workers, spec.image, spec.size_gib)
     await workers.run(lambda: storage.publish(scratch, path))
+
+
+async def prepare(
+    path: Path, images: ImageSource, workers: Workers, image: GuestImage, size_gib: int
+) -> Path:
+    """A file beside that of a volume, with the image on it, which `storage.publish` puts in its place. Raises
+    DiskTooSmall, ImageUnavailable, ImageCorrupt, NoSpace."""
+    scratch, size = _scratch(path), size_gib * GIB
+    cached = await images.fetch(image)
+    needed = await workers.run(lambda: storage.disk_size(cached))
+    if needed > size:
+        raise DiskTooSmall(
+            f"the volume has {size_gib} GiB, and image {image.name} needs {-(-needed // GIB)} GiB"
+        )
+    convert = ("convert", "-f", image.disk_format, "-O", "qcow2")
+    await storage.checked("qemu-img", *convert, str(cached), str(scratch))
+    await storage.checked("qemu-img", "resize", "-q", "-f", "qcow2", str(scratch), str(size))
+    return scratch
+
+
+def _scratch(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
 
 
 async def grow(path: Path, size_gib: int) -> None:

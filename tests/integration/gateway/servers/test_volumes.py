@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from cairn_crds import Volume, VolumeAttachment
 from cairn_crds.volume import VolumeSpec
 from cairn_database import VmState, instances
-from cairn_database.images import listing
+from cairn_database.images import listing, rows
 from cairn_database.rows import compare_and_set, now
 from cairn_database.volumes import attaching, store
 from cairn_database.volumes.wants import NewVolume
@@ -252,6 +252,44 @@ async def test_one_that_boots_from_a_volume_is_shelved_without_an_image(room: Ro
     assert (record.task_state, record.operation, record.spec["powerState"]) == ("shelving", None, "Shelved")
     assert await listing.page(room.gateway.services.db, EVERY_IMAGE) == before
     assert (await room.act(server_id, shelve=None)).status_code == 409
+
+
+async def on_host(room: Room, server_id: str) -> None:
+    """It has been placed."""
+    db = room.gateway.services.db
+    record = await instances.get(db, server_id)
+
+    def change(conn: sa.Connection) -> None:
+        compare_and_set(conn, record, moment=now(), host="h1")
+
+    await db.run(change)
+
+
+async def test_one_that_boots_from_a_volume_is_rebuilt_and_imaged(room: Room) -> None:
+    answer = await boot(room, disk("image", uuid=IMAGE, boot_index=0, volume_size=3))
+    server_id, db = answer.json()["server"]["id"], room.gateway.services.db
+    await put(room, server_id, VmState.ACTIVE)
+    await on_host(room, server_id)
+
+    async def rebuild(version: str) -> httpx.Response:
+        headers = {"OpenStack-API-Version": f"compute {version}"}
+        body = {"rebuild": {"imageRef": IMAGE}}
+        return await room.member.post(f"{SERVERS}/{server_id}/action", json=body, headers=headers)
+
+    refused = await rebuild("2.92")
+    assert (refused.status_code, "volume-backed" in refused.text) == (400, True)
+    assert (await room.act(server_id, createImage={"name": "copy"})).status_code == 202
+    record = await instances.get(db, server_id)
+    assert record.operation is not None
+    image = await rows.get(db, record.operation.given["imageId"])
+    assert image is not None
+    assert (record.task_state, image.min_disk) == ("image_snapshot", 3)
+    await put(room, server_id, VmState.ACTIVE)
+    accepted = await rebuild("2.93")
+    assert accepted.status_code == 202, accepted.text
+    assert accepted.json()["server"]["image"] == ""
+    record = await instances.get(db, server_id)
+    assert (record.task_state, record.boots_from_volume) == ("rebuilding", True)
 
 
 @pytest.mark.parametrize(
