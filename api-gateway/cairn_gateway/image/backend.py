@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Protocol, runtime_checkable
 
 from cairn_database import Database
+from cairn_database.images.records import ImageRecord
 from cairn_database.images.signing import SigningKeys
 from cairn_gateway.cluster import Cluster
 from cairn_gateway.http.call import Answer
 from cairn_gateway.image.blobs import BlobStore
-from cairn_gateway.image.settings import BlobBackend, ImageBackend
+from cairn_gateway.image.settings import BlobBackend, ImageBackend, ImageSettings
 from cairn_gateway.services import Images
 from cairn_gateway.settings import GatewayProcessSettings
 
 
 @runtime_checkable
-class ServesBlobs(Protocol):
-    """A back end from which compute hosts fetch images by signed addresses."""
+class HostsImages(Protocol):
+    """A back end that compute hosts fetch images from, and put images into, by signed addresses."""
+
+    settings: ImageSettings
+    db: Database
 
     async def keys(self) -> SigningKeys:
         """What the addresses are signed with."""
 
     async def blob(self, image_id: str, wanted_range: str | None) -> Answer:
         """The data of an image. Raises NotFound."""
+
+    async def upload(self, record: ImageRecord, chunks: AsyncIterator[bytes], size: int | None) -> None:
+        """Take the data in and make the image active. Whatever fails leaves it queued, without data. `size`:
+        bytes, where they are known beforehand.
+
+        Raises Conflict (it has data, or somebody else uploads), BadRequest, BodyTooLarge, Gone,
+        ServiceUnavailable.
+        """
 
 
 def hosts_url(settings: GatewayProcessSettings) -> str:

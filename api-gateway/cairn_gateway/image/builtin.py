@@ -9,21 +9,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import structlog
-
 from cairn_database import Database, InstanceRecord
 from cairn_database.images import changing, listing, members, rows, snapshots, uploads
 from cairn_database.images.changing import NewImage
 from cairn_database.images.listing import ImageQuery, Viewer
 from cairn_database.images.records import ImageRecord, ImageStatus, spec_of
 from cairn_database.images.signing import SigningKeys, load_keys
+from cairn_database.images.uploads import StoredData
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import (
     BadRequest,
     BodyTooLarge,
     Conflict,
     Forbidden,
-    Gone,
     NotFound,
     ServiceUnavailable,
 )
@@ -34,11 +32,10 @@ from cairn_gateway.image.outgoing import data_of
 from cairn_gateway.image.resources import ImageResources
 from cairn_gateway.image.settings import ImageSettings
 from cairn_gateway.image.sweep import Sweep
+from cairn_gateway.image.uploading import Uploading
 from cairn_gateway.services import ImageToBoot
-from cairn_runtime.kubernetes import ApiServerUnavailable, Invalid
+from cairn_runtime.kubernetes import Invalid
 from cairn_runtime.kubernetes import NotFound as NoSuchResource
-
-log = structlog.get_logger()
 
 
 class BuiltinImages:
@@ -52,6 +49,7 @@ class BuiltinImages:
         self.blobs = blobs
         self.resources = resources
         self._sweep = Sweep(settings, db, blobs, resources)
+        self._uploading = Uploading(db, resources, self._sweep.soon)
         self._sweeping: asyncio.Task[None] | None = None
         self._keys: SigningKeys | None = None
 
@@ -68,14 +66,14 @@ class BuiltinImages:
         await self.blobs.close()
 
     async def blob(self, image_id: str, wanted_range: str | None) -> Answer:
-        """See `backend.ServesBlobs`."""
+        """See `backend.HostsImages`."""
         record = await rows.get(self.db, image_id)
         if record is None or record.blob is None or not record.has_data:
             raise NotFound(f"Failed to find image {image_id}")
         return await data_of(self.blobs, record, wanted_range)
 
     async def keys(self) -> SigningKeys:
-        """What download addresses are signed with."""
+        """See `backend.HostsImages`."""
         if self._keys is None:
             self._keys = await load_keys(self.db)
         return self._keys
@@ -165,53 +163,28 @@ class BuiltinImages:
 
     # --- data --------------------------------------------------------------------------------------------
 
-    async def upload(self, record: ImageRecord, chunks: AsyncIterator[bytes]) -> None:
-        """Take the data in and make the image active. Whatever fails leaves it queued, without data.
+    async def upload(
+        self, record: ImageRecord, chunks: AsyncIterator[bytes], _size: int | None = None
+    ) -> None:
+        """See `backend.HostsImages`; people's uploads, too.
 
         Raises Conflict (it has data, or somebody else uploads), BadRequest, BodyTooLarge, Gone.
         """
         if record.disk_format is None or record.container_format is None:
             raise BadRequest("Properties disk_format, container_format must be set prior to saving data.")
         blob = str(uuid.uuid4())
-        if not await uploads.begin(self.db, record.id, blob):
-            raise Conflict(
-                f"Image status transition from {record.status} to saving is not allowed: its data is there, "
-                "or is being uploaded."
-            )
-        try:
-            await self._receive(record, blob, chunks)
-        except BaseException:
-            await asyncio.shield(self._give_up(record.id, blob))
-            raise
-        await self._publish(record.id, blob)
+        await self._uploading.run(record, blob, lambda: self._receive(record, blob, chunks))
 
-    async def _receive(self, record: ImageRecord, blob: str, chunks: AsyncIterator[bytes]) -> None:
+    async def _receive(
+        self, record: ImageRecord, blob: str, chunks: AsyncIterator[bytes]
+    ) -> StoredData | None:
         try:
             writer = await asyncio.to_thread(self.blobs.writer, blob)
-            data = await ingest(chunks, writer, record.disk_format, lambda: uploads.touch(self.db, blob))
+            return await ingest(chunks, writer, record.disk_format, lambda: uploads.touch(self.db, blob))
         except BlobStoreFull as error:
             raise BodyTooLarge(f"The image cannot be stored: {error}.") from error
         except BlobStoreUnavailable as error:
             raise ServiceUnavailable(f"The image cannot be stored: {error}.") from error
-        if data is None or not await uploads.store(self.db, record.id, blob, data):
-            raise Gone(f"Image {record.id} was deleted, or its upload given up, before it was complete.")
-
-    async def _give_up(self, image_id: str, blob: str) -> None:
-        await uploads.give_up(self.db, image_id, blob)
-        self._sweep.soon()
-
-    async def _publish(self, image_id: str, blob: str) -> None:
-        stored = await rows.get(self.db, image_id)
-        if stored is None:
-            raise Gone(f"Image {image_id} was deleted before it was complete.")
-        try:
-            await self.resources.publish(stored)
-        except Invalid as error:
-            await self._give_up(image_id, blob)
-            raise BadRequest(f"The image cannot become a resource: {error}.") from error
-        except ApiServerUnavailable as error:
-            # The data is safe; the sweep goes on from here.
-            log.warning("image.publish_later", image=image_id, error=str(error))
 
     # --- services.Images ---------------------------------------------------------------------------------
 
@@ -299,12 +272,7 @@ class BuiltinImages:
     ) -> tuple[str, str]:
         """See `services.Images`. Raises BadRequest, Forbidden, BodyTooLarge for properties that no image can
         have."""
-        for key, value in properties.items():
-            fields.check_settable(key)
-            fields.check_property(key, value)
-            if key in fields.FIELDS:
-                raise BadRequest(f"'{key}' cannot be a property of an image: images have it anyway.")
-        fields.check_count(properties)
+        fields.check_only_properties(properties)
         own = {"user_id": call.caller.user_id} if call.caller.user_id else {}
         return await snapshots.reserve(
             self.db,

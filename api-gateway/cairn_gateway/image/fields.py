@@ -169,3 +169,13 @@ def check_count(properties: Mapping[str, str]) -> None:
             "The limit has been exceeded on the number of allowed image properties. "
             f"Attempted: {len(properties)}, Maximum: {MOST_PROPERTIES}"
         )
+
+
+def check_only_properties(properties: Mapping[str, str]) -> None:
+    """That all of these can be custom properties of an image. Raises BadRequest, Forbidden, BodyTooLarge."""
+    for name, value in properties.items():
+        check_settable(name)
+        check_property(name, value)
+        if name in FIELDS:
+            raise BadRequest(f"'{name}' cannot be a property of an image: images have it anyway.")
+    check_count(properties)

@@ -1,4 +1,4 @@
-"""Images that compute hosts put into the built-in store: what snapshots, backups and shelving end in.
+"""Images that compute hosts put into the store: what snapshots, backups and shelving end in.
 
 A host has the signed address of one image and nothing else, and may have to come twice: its connection broke,
 or its agent was restarted before it heard that all had arrived.
@@ -16,15 +16,20 @@ from cairn_crds.image import DiskFormat
 from cairn_database.images import changing, rows
 from cairn_database.images.records import ImageRecord, ImageStatus
 from cairn_gateway.http.faults import BadRequest, Conflict, Gone, NotFound, ServiceUnavailable
-from cairn_gateway.image.builtin import BuiltinImages
+from cairn_gateway.image.backend import HostsImages
 
 log = structlog.get_logger()
 
 
 async def take_in(
-    images: BuiltinImages, image_id: str, chunks: AsyncIterator[bytes], disk_format: str
+    images: HostsImages,
+    image_id: str,
+    chunks: AsyncIterator[bytes],
+    disk_format: str,
+    size: int | None = None,
 ) -> None:
-    """Store the data; the image is active afterwards. The same data again is taken without a word.
+    """Store the data (`size` bytes); the image is active afterwards. The same data again is taken without a
+    word.
 
     Raises NotFound (there is no such image), Gone (it was removed), Conflict (it has other data), BadRequest,
     BodyTooLarge, ServiceUnavailable (it is being uploaded at this moment: come again).
@@ -48,7 +53,7 @@ async def take_in(
         if changed is None:
             raise Gone(f"Image {image_id} has been deleted.")
         record = changed
-    await images.upload(record, chunks)
+    await images.upload(record, chunks, size)
     log.info("image.from_host", image=image_id)
 
 

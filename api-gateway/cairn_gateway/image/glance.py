@@ -4,12 +4,13 @@ Glance is asked with the caller's own token, so it decides who sees what. An ima
 when it is first booted: hosts then fetch it from the gateway, by the same signed addresses as from the
 built-in store, and the gateway from Glance. Hosts check a SHA-256; where Glance has another checksum (its
 default is SHA-512), the gateway reads the image once, checks it against that, and the resource remembers the
-SHA-256.
+SHA-256. Images of servers are in `glance_made`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -19,13 +20,14 @@ from pydantic import ValidationError
 
 from cairn_crds.image import DiskFormat, ImageSpec
 from cairn_database import Database, InstanceRecord
-from cairn_database.images import changing, members, rows
+from cairn_database.images import changing, members, outside, rows, snapshots
 from cairn_database.images.records import ImageRecord, Visibility
 from cairn_database.images.signing import SigningKeys, load_keys
 from cairn_gateway.http.call import Answer, Call
-from cairn_gateway.http.faults import BadRequest, NotFound, NotSupported, ServiceUnavailable
-from cairn_gateway.image.fields import IMAGE_ID, LONGEST_VALUE
+from cairn_gateway.http.faults import BadRequest, NotFound, ServiceUnavailable
+from cairn_gateway.image.fields import IMAGE_ID, LONGEST_VALUE, check_only_properties
 from cairn_gateway.image.glance_client import PATCH, GlanceClient
+from cairn_gateway.image.glance_made import MadeInGlance
 from cairn_gateway.image.outgoing import OCTETS
 from cairn_gateway.image.resources import ImageResources
 from cairn_gateway.image.settings import ImageSettings
@@ -44,17 +46,25 @@ class GlanceImages:
         own = settings.glance
         if not own.url or not own.keystone_url or own.password is None:
             raise ValueError("images.backend glance needs images.glance.url, .keystone_url and .password")
-        self._db = db
+        self.settings = settings
+        self.db = db
         self._resources = resources
         self._client = GlanceClient(own)
+        self._made = MadeInGlance(settings, db, self._client, resources)
+        self._sweeping: asyncio.Task[None] | None = None
         self._hashing: dict[str, asyncio.Task[str]] = {}
         self._keys: SigningKeys | None = None
 
     async def open(self) -> None:
-        """Nothing goes on beside the requests."""
+        """Begin to sweep."""
+        self._sweeping = asyncio.create_task(self._made.sweep.run())
 
     async def close(self) -> None:
-        """Stop what is read from Glance."""
+        """Stop sweeping, and what is read from Glance."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
         for task in list(self._hashing.values()):
             task.cancel()
         await self._client.close()
@@ -62,20 +72,24 @@ class GlanceImages:
     # --- for compute hosts -------------------------------------------------------------------------------
 
     async def keys(self) -> SigningKeys:
-        """See `backend.ServesBlobs`."""
+        """See `backend.HostsImages`."""
         if self._keys is None:
-            self._keys = await load_keys(self._db)
+            self._keys = await load_keys(self.db)
         return self._keys
 
     async def blob(self, image_id: str, _wanted_range: str | None) -> Answer:
-        """See `backend.ServesBlobs`. Hosts read images whole."""
-        if await rows.get(self._db, image_id) is None:
+        """See `backend.HostsImages`. Hosts read images whole."""
+        if await rows.get(self.db, image_id) is None:
             raise NotFound(f"Failed to find image {image_id}")
         size, blocks = await self._client.data(image_id)
         headers = {"Content-Type": OCTETS}
         if size is not None:
             headers["Content-Length"] = str(size)
         return Answer(blocks, headers=headers)
+
+    async def upload(self, record: ImageRecord, chunks: AsyncIterator[bytes], size: int | None) -> None:
+        """See `backend.HostsImages`."""
+        await self._made.upload(record, chunks, size)
 
     # --- services.Images ---------------------------------------------------------------------------------
 
@@ -85,12 +99,14 @@ class GlanceImages:
         if shown is None:
             await self._forget_if_gone(image_id)
             return None
-        if shown["status"] != "active":
+        known = await rows.get(self.db, shown["id"])
+        status = shown["status"] if known is None or known.has_data else str(known.status)
+        if status != "active":
             spec = ImageSpec.model_construct(url="", sha256="0" * 64)
-            return ImageToBoot(image_id, shown["name"] or "", "", spec, shown["size"] or 0, shown["status"])
+            return ImageToBoot(image_id, shown["name"] or "", "", spec, shown["size"] or 0, status)
         spec = await self._spec(call, shown)
         resource = await self._publish(shown, spec)
-        return ImageToBoot(image_id, shown["name"] or "", resource, spec, shown["size"] or 0, shown["status"])
+        return ImageToBoot(image_id, shown["name"] or "", resource, spec, shown["size"] or 0, status)
 
     async def show_legacy(self, call: Call, image_id: str) -> Shown | None:
         """See `services.Images`."""
@@ -138,28 +154,44 @@ class GlanceImages:
 
     async def reserve(
         self,
-        _call: Call,
-        _instance: InstanceRecord,
+        call: Call,
+        instance: InstanceRecord,
         *,
         name: str,
         properties: Mapping[str, str],
         backup: dict[str, Any] | None = None,
     ) -> tuple[str, str]:
-        """See `services.Images`: hosts put images into the built-in store only."""
-        raise NotSupported(
-            f"Image '{name}' cannot be made: Cairn makes images of servers in its own image store only, and "
-            "this cloud's images are in a Glance. Nothing was changed."
+        """See `services.Images`. Raises what Glance answers, too."""
+        check_only_properties(properties)
+        own = {"user_id": call.caller.user_id} if call.caller.user_id else {}
+        image_id, url = await snapshots.reserve(
+            self.db,
+            self._resources.hosts_url,
+            name=name,
+            instance=instance,
+            properties={**own, **properties},
+            backup=backup,
         )
+        try:
+            record = await rows.get(self.db, image_id)
+            if record is not None:
+                await self._made.make(record, _token(call), call.caller.project_id)
+        except BaseException:
+            await asyncio.shield(self.abandon(image_id))
+            raise
+        return image_id, url
 
     async def abandon(self, image_id: str) -> None:
-        """See `services.Images`: there is never one."""
+        """See `services.Images`."""
+        await rows.remove(self.db, image_id)
+        self._made.sweep.soon()
 
     # --- resources ---------------------------------------------------------------------------------------
 
     async def _spec(self, call: Call, shown: Shown) -> ImageSpec:
         """What the resource says. Raises BadRequest for an image that no resource can be of."""
         owner = shown.get("owner")
-        known = await rows.get(self._db, shown["id"])
+        known = await rows.get(self.db, shown["id"])
         projects = list(await self._sharers(known))
         caller = call.caller.project or call.caller.project_id
         if shown["visibility"] == Visibility.SHARED and owner != call.caller.project_id and caller:
@@ -182,7 +214,7 @@ class GlanceImages:
                 min_memory_mib=shown["min_ram"],
                 properties=dict(list(properties.items())[:128]),
                 visibility=Visibility(shown["visibility"]).in_resource,
-                owner=await changing.key_of_project(self._db, owner) if owner else None,
+                owner=await changing.key_of_project(self.db, owner) if owner else None,
                 projects=projects,
                 protected=shown["protected"],
                 hidden=shown["os_hidden"],
@@ -193,11 +225,11 @@ class GlanceImages:
     async def _sharers(self, known: ImageRecord | None) -> set[str]:
         if known is None:
             return set()
-        return {member.project for member in await members.members(self._db, known.id)}
+        return {member.project for member in await members.members(self.db, known.id)}
 
     async def _publish(self, shown: Shown, spec: ImageSpec) -> str:
         """The name of the resource, which is made, or corrected."""
-        known = await rows.get(self._db, shown["id"])
+        known = await rows.get(self.db, shown["id"])
         if known is None or known.resource is None:
             return await self._resources.adopt(shown["id"], shown["name"] or "", spec)
         await self._resources.say(known, spec)
@@ -205,9 +237,11 @@ class GlanceImages:
 
     async def _forget_if_gone(self, image_id: str) -> None:
         """The resource of an image that Glance no longer has goes as well."""
-        known = await rows.get(self._db, image_id)
+        known = await rows.get(self.db, image_id)
         if known is None:
             return
+        if not known.has_data and not await outside.is_noted(self.db, image_id):
+            return  # it is made there when its host comes with the data
         if await self._client.image(image_id, await self._client.own_token()) is None:
             log.info("image.gone_from_glance", image=image_id)
             await self._resources.delete(known)

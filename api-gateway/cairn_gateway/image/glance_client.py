@@ -1,4 +1,5 @@
-"""Requests to an external Glance: with the caller's own token, or with the gateway's for what hosts fetch."""
+"""Requests to an external Glance: with the caller's own token, or with the gateway's for what hosts fetch and
+put there."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ import orjson
 
 from cairn_gateway.http.faults import (
     BadRequest,
+    BodyTooLarge,
     Conflict,
     Fault,
     Forbidden,
+    Gone,
     NotFound,
     ServiceUnavailable,
 )
@@ -25,7 +28,21 @@ LARGEST_ANSWER = 32 * 1024**2
 RENEW_BEFORE = 120.0
 """Seconds before its end that the gateway's own token is replaced."""
 PATCH = "application/openstack-images-v2.1-json-patch"
-FAULTS: Mapping[int, type[Fault]] = {400: BadRequest, 403: Forbidden, 404: NotFound, 409: Conflict}
+OCTETS = "application/octet-stream"
+TAKING_IN = 600.0
+"""Seconds that Glance may take for its answer once it has all of an image's data."""
+FAULTS: Mapping[int, type[Fault]] = {
+    400: BadRequest,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    413: BodyTooLarge,
+}
+
+
+class TokenRefused(ServiceUnavailable):
+    """Glance answered 401."""
 
 
 class GlanceClient:
@@ -87,6 +104,46 @@ class GlanceClient:
         except NotFound:
             return None
         return found
+
+    async def as_itself(
+        self, method: str, path: str, body: Any = None, *, form: str = "application/json"
+    ) -> Any:
+        """As `request`, with the gateway's own token, which is replaced where Glance no longer takes it."""
+        try:
+            return await self.request(method, path, await self.own_token(), body, form=form)
+        except TokenRefused:
+            return await self.request(method, path, await self.own_token(renew=True), body, form=form)
+
+    async def own_view(self, image_id: str) -> dict[str, Any] | None:
+        """The image, with the gateway's own token; None where there is none."""
+        try:
+            found: dict[str, Any] = await self.as_itself("GET", f"/v2/images/{image_id}")
+        except NotFound:
+            return None
+        return found
+
+    async def put_data(self, image_id: str, blocks: AsyncIterator[bytes], size: int | None) -> None:
+        """The data of a queued image, with the gateway's own token. `size`: bytes, where they are known: then
+        Glance notices when some are missing.
+
+        Raises Conflict (it is not queued), Gone, NotFound, BodyTooLarge, ServiceUnavailable.
+
+        What `blocks` raises ends the connection, and comes as ServiceUnavailable.
+        """
+        headers = {"X-Auth-Token": await self.own_token(), "Content-Type": OCTETS}
+        if size is not None:
+            headers["Content-Length"] = str(size)
+        waiting = aiohttp.ClientTimeout(
+            total=None, connect=self._settings.timeout_seconds, sock_read=TAKING_IN
+        )
+        url = f"{self._url}/v2/images/{image_id}/file"
+        try:
+            async with self._open().put(url, data=blocks, headers=headers, timeout=waiting) as response:
+                raw = await response.content.read(64 * 1024)
+                if response.status >= 400:
+                    raise _fault(response.status, raw)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ServiceUnavailable(f"Glance does not take the data ({type(error).__name__}).") from error
 
     async def data(self, image_id: str) -> tuple[int | None, AsyncIterator[bytes]]:
         """Size and bytes of an image, with the gateway's own token. Raises NotFound."""
@@ -151,6 +208,8 @@ def _fault(status: int, raw: bytes) -> Fault:
         message = str(answer.get("message") or answer)
     except (orjson.JSONDecodeError, AttributeError):
         message = raw[:300].decode(errors="replace")
+    if status == 401:
+        return TokenRefused("Glance answered 401.")
     kind = FAULTS.get(status)
     if kind is not None:
         return kind(message)

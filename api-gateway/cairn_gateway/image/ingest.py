@@ -68,7 +68,7 @@ async def ingest(
 
     try:
         asked = time.monotonic()
-        async for block in _blocks(chunks):
+        async for block in blocks_of(chunks):
             await asyncio.to_thread(take, block)
             if time.monotonic() - asked > TOUCH_SECONDS:
                 asked = time.monotonic()
@@ -82,7 +82,7 @@ async def ingest(
     return digests.data(disk_format)
 
 
-async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def blocks_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same bytes in blocks that are worth a thread's while."""
     gathered: list[bytes] = []
     size = 0

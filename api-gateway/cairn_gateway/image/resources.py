@@ -100,7 +100,8 @@ class ImageResources:
     async def say(self, record: ImageRecord, spec: ImageSpec) -> None:
         """Make the resource say `spec`, where it does not. Raises as `rewrite`."""
         projects = [member.project for member in await members.members(self._db, record.id)]
-        recorded = without_empty(spec_of(record, record.url or "", projects)) if record.url else None
+        url = record.url or (self.url(record.id) if record.blob is not None else None)
+        recorded = without_empty(spec_of(record, url, projects)) if url else None
         patch = spec.to_api() if recorded is None else merge_diff(recorded.to_api(), spec.to_api())
         if patch:
             await self._patch(record, patch)

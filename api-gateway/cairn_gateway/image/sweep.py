@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Protocol
 
 import structlog
 
 from cairn_database import Database, DatabaseError
 from cairn_database.images import uploads
-from cairn_gateway.image.blobs import BlobStore, BlobStoreUnavailable
+from cairn_gateway.image.blobs import BlobStoreUnavailable
 from cairn_gateway.image.resources import ImageResources
 from cairn_gateway.image.settings import ImageSettings
 from cairn_runtime.kubernetes import KubernetesError
@@ -19,11 +20,18 @@ FINISH_AFTER = 10.0
 """Seconds for which the gateway that took the data has the first right to make it active."""
 
 
+class Deletes(Protocol):
+    """Where the data is."""
+
+    async def delete(self, blob: str) -> None:
+        """Remove it; none is fine. Raises BlobStoreUnavailable."""
+
+
 class Sweep:
     """Looks every `sweep_seconds`, or when told that there is something."""
 
     def __init__(
-        self, settings: ImageSettings, db: Database, blobs: BlobStore, resources: ImageResources
+        self, settings: ImageSettings, db: Database, blobs: Deletes, resources: ImageResources
     ) -> None:
         self._settings = settings
         self._db = db

@@ -3,134 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
-from pydantic import SecretStr
 
-from cairn_crds import Image
-from cairn_crds.project import ProjectSpec
-from cairn_database import tenants
 from cairn_database.images import rows
-from cairn_gateway.app import create_app
-from cairn_gateway.http.call import Call
 from cairn_gateway.http.faults import ServiceUnavailable
-from cairn_gateway.image.backend import make_images
-from cairn_gateway.image.glance import GlanceImages
-from cairn_gateway.image.settings import GlanceSettings, ImageBackend, ImageSettings
-from cairn_local.control_plane.running import RunningControlPlane
-from cairn_runtime.health import Health
-from cairn_runtime.kubernetes import NotFound
-from support.gateway import GatewayUnderTest, gateway_app
-from support.openstack_services import RunningGlance
-
-DATA = b"a disk in glance" * 100_000
-
-
-@dataclass
-class Abroad:
-    """A gateway whose images are in Glance, and people of Keystone."""
-
-    gateway: GatewayUnderTest
-    glance: RunningGlance
-    tokens: dict[str, str]
-    """Project to the token of a member."""
-
-    @property
-    def images(self) -> GlanceImages:
-        images = self.gateway.services.images
-        assert isinstance(images, GlanceImages)
-        return images
-
-    def call(self, project: str) -> Call:
-        """A request of a member of that project."""
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request"}
-
-        made = Call(
-            services=self.gateway.services,
-            method="GET",
-            path="/",
-            headers={"x-auth-token": self.tokens[project]},
-            query_string="",
-            receive=receive,
-            request_id="req-test",
-            max_body=1000,
-            body_timeout=1.0,
-            base_url="http://cloud.test",
-        )
-        made.caller_or_none = self.gateway.badges._callers[self.tokens[project]]
-        return made
-
-    def upload(self, project: str, data: bytes = DATA, **fields: Any) -> dict[str, Any]:
-        """An image with data."""
-        body = {"name": "demo", "disk_format": "raw", "container_format": "bare", **fields}
-        token = self.tokens[project]
-        made = self.glance.request("POST", "/v2/images", body, token)
-        answer = httpx.put(
-            f"{self.glance.url}/v2/images/{made['id']}/file",
-            content=data,
-            timeout=120,
-            headers={"X-Auth-Token": token, "Content-Type": "application/octet-stream"},
-        )
-        assert answer.status_code == 204, answer.text
-        shown: dict[str, Any] = self.glance.request("GET", f"/v2/images/{made['id']}", token=token)
-        return shown
-
-    async def resource(self, name: str) -> Image | None:
-        """The Image resource of that name."""
-        try:
-            image: Image = Image.from_api(await self.gateway.services.cluster.kubernetes.get(Image, name))
-        except NotFound:
-            return None
-        return image
-
-
-@pytest_asyncio.fixture
-async def abroad(
-    cluster: RunningControlPlane, real_glance: RunningGlance, tmp_path: Path
-) -> AsyncIterator[Abroad]:
-    keystone = real_glance.keystone
-    async with gateway_app(f"sqlite+aiosqlite:///{tmp_path}/cairn.db", cluster) as gateway:
-        glance = GlanceSettings(
-            url=real_glance.url,
-            keystone_url=keystone.url,
-            username=keystone.admin_user,
-            password=SecretStr(keystone.admin_password),
-            project="admin",
-        )
-        images = ImageSettings(backend=ImageBackend.GLANCE, glance=glance)
-        settings = gateway.services.settings.model_copy(update={"images": images})
-        services = replace(
-            gateway.services,
-            settings=settings,
-            images=make_images(settings, gateway.services.db, gateway.services.cluster),
-        )
-        gateway.services, gateway.app = services, create_app(services, Health())
-        tokens = {}
-        for name in ("green", "blue"):
-            suffix = secrets.token_hex(4)
-            project = keystone.create("project", name=f"{name}-{suffix}", domain_id="default")
-            user = keystone.create("user", name=f"ann-{suffix}", password="pw", domain_id="default")
-            keystone.grant(user["id"], project["id"], "member")
-            spec = ProjectSpec(id=project["id"])
-            await tenants.upsert_project(services.db, name, spec, uid=str(uuid.uuid4()))
-            tokens[name] = keystone.token(f"ann-{suffix}", "pw", f"{name}-{suffix}")
-            caller = await gateway.caller(name)
-            gateway.badges._callers[tokens[name]] = replace(caller, project_id=project["id"])
-        yield Abroad(gateway, real_glance, tokens)
-        await services.images.close()
-        answer = await services.cluster.kubernetes.request("GET", Image.kind_info.path())
-        for body in answer["items"]:
-            await services.cluster.delete(Image, body["metadata"]["name"])
+from integration.gateway.image.abroad import DATA, Abroad
 
 
 async def test_an_image_becomes_a_resource_when_it_is_first_booted(abroad: Abroad) -> None:
