@@ -85,8 +85,7 @@ class Images(Protocol):
         backup: dict[str, Any] | None = None,
     ) -> tuple[str, str]:
         """An image without data for a snapshot of `instance`, of its project: its id, and the address that
-        the instance's host puts the data at. `backup`: `type` and `rotation`. Raises NotSupported where
-        hosts cannot put images."""
+        the instance's host puts the data at. `backup`: `type` and `rotation`."""
 
     async def abandon(self, image_id: str) -> None:
         """What `reserve` made is not needed after all."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from cairn_database import Database, InstanceRecord
-from cairn_database.images import changing, listing, members, rows, snapshots, uploads
+from cairn_database.images import changing, listing, members, rows, uploads
 from cairn_database.images.changing import NewImage
 from cairn_database.images.listing import ImageQuery, Viewer
 from cairn_database.images.records import ImageRecord, ImageStatus, spec_of
@@ -28,6 +28,7 @@ from cairn_gateway.http.faults import (
 from cairn_gateway.image import fields, query, view
 from cairn_gateway.image.blobs import BlobStore, BlobStoreFull, BlobStoreUnavailable
 from cairn_gateway.image.ingest import ingest
+from cairn_gateway.image.of_servers import reserve_row
 from cairn_gateway.image.outgoing import data_of
 from cairn_gateway.image.resources import ImageResources
 from cairn_gateway.image.settings import ImageSettings
@@ -270,17 +271,10 @@ class BuiltinImages:
         properties: Mapping[str, str],
         backup: dict[str, Any] | None = None,
     ) -> tuple[str, str]:
-        """See `services.Images`. Raises BadRequest, Forbidden, BodyTooLarge for properties that no image can
-        have."""
-        fields.check_only_properties(properties)
-        own = {"user_id": call.caller.user_id} if call.caller.user_id else {}
-        return await snapshots.reserve(
-            self.db,
-            self.resources.hosts_url,
-            name=name,
-            instance=instance,
-            properties={**own, **properties},
-            backup=backup,
+        """See `services.Images`."""
+        hosts_url = self.resources.hosts_url
+        return await reserve_row(
+            self.db, hosts_url, call, instance, name=name, properties=properties, backup=backup
         )
 
     async def abandon(self, image_id: str) -> None:

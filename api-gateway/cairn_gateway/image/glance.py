@@ -20,14 +20,15 @@ from pydantic import ValidationError
 
 from cairn_crds.image import DiskFormat, ImageSpec
 from cairn_database import Database, InstanceRecord
-from cairn_database.images import changing, members, outside, rows, snapshots
+from cairn_database.images import changing, members, outside, rows
 from cairn_database.images.records import ImageRecord, Visibility
 from cairn_database.images.signing import SigningKeys, load_keys
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import BadRequest, NotFound, ServiceUnavailable
-from cairn_gateway.image.fields import IMAGE_ID, LONGEST_VALUE, check_only_properties
+from cairn_gateway.image.fields import IMAGE_ID, LONGEST_VALUE
 from cairn_gateway.image.glance_client import PATCH, GlanceClient
 from cairn_gateway.image.glance_made import MadeInGlance
+from cairn_gateway.image.of_servers import reserve_row
 from cairn_gateway.image.outgoing import OCTETS
 from cairn_gateway.image.resources import ImageResources
 from cairn_gateway.image.settings import ImageSettings
@@ -162,15 +163,9 @@ class GlanceImages:
         backup: dict[str, Any] | None = None,
     ) -> tuple[str, str]:
         """See `services.Images`. Raises what Glance answers, too."""
-        check_only_properties(properties)
-        own = {"user_id": call.caller.user_id} if call.caller.user_id else {}
-        image_id, url = await snapshots.reserve(
-            self.db,
-            self._resources.hosts_url,
-            name=name,
-            instance=instance,
-            properties={**own, **properties},
-            backup=backup,
+        hosts_url = self._resources.hosts_url
+        image_id, url = await reserve_row(
+            self.db, hosts_url, call, instance, name=name, properties=properties, backup=backup
         )
         try:
             record = await rows.get(self.db, image_id)

@@ -47,8 +47,9 @@ class GlanceSettings(Section):
     url: str | None = None
     """Its endpoint, with or without /v2."""
     keystone_url: str | None = None
-    """Where the gateway gets its own token from, for what hosts fetch (…/v3)."""
+    """Where the gateway gets its own token from, for what hosts fetch and put there (…/v3)."""
     username: str = "cairn"
+    """It needs the role that Glance's policy takes for an administrator's."""
     password: SecretStr | None = None
     project: str = "service"
     user_domain: str = "Default"

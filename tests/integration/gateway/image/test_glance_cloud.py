@@ -159,7 +159,7 @@ def play(ann: Client, base: str, project_id: str) -> None:
     instance = next(
         body["metadata"]
         for body in ann.cloud.list("instances.compute.cairn.dev")
-        if body["spec"].get("id", body["metadata"]["uid"]) == server_id
+        if body["status"].get("instanceId") == server_id
     )
     ann.cloud.apply(
         {
