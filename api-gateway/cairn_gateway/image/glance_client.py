@@ -38,7 +38,9 @@ FAULTS: Mapping[int, type[Fault]] = {
     409: Conflict,
     410: Gone,
     413: BodyTooLarge,
+    415: BadRequest,
 }
+"""415: Glance looks into the data, and it is not of the format that the image is said to have."""
 
 
 class TokenRefused(ServiceUnavailable):

@@ -86,7 +86,7 @@ async def test_what_breaks_off_leaves_it_queued_and_the_host_comes_again(abroad:
     with pytest.raises(BadRequest, match="the host is gone"):
         await abroad.images.upload(record, half(), len(DATA))
     for _ in range(100):  # Glance takes a moment to notice
-        answer = await abroad.put(image_id, DATA, X_Cairn_Disk_Format="qcow2")
+        answer = await abroad.put(image_id, DATA, X_Cairn_Disk_Format="raw")
         if answer.status_code != 503:
             break
         await asyncio.sleep(0.1)
@@ -95,12 +95,15 @@ async def test_what_breaks_off_leaves_it_queued_and_the_host_comes_again(abroad:
     assert (shown["status"], shown["size"]) == ("active", len(DATA))
 
 
-async def test_one_that_was_deleted_in_glance_is_410_and_one_that_is_not_wanted_goes(abroad: Abroad) -> None:
+async def test_one_that_was_deleted_in_glance_is_410_and_one_that_came_to_nothing_goes(
+    abroad: Abroad,
+) -> None:
     image_id = await reserve(abroad, instance())
     abroad.glance.request("DELETE", f"/v2/images/{image_id}")
     assert (await abroad.put(image_id, DATA)).status_code == 410
     assert await rows.get(abroad.images.db, image_id) is None
     unwanted = await reserve(abroad, instance())
+    assert (await abroad.put(unwanted, DATA, X_Cairn_Disk_Format="qcow2")).status_code == 400, "it is raw"
     await abroad.images.abandon(unwanted)
     await gone(abroad, unwanted)
     assert (await abroad.put(unwanted, DATA)).status_code == 410
@@ -116,7 +119,7 @@ async def test_backups_rotate_by_what_glance_still_has(abroad: Abroad) -> None:
         made.append(await reserve(abroad, of, backup=BACKUP, name=f"backup-{number}"))
         if number == 3:
             abroad.glance.request("DELETE", f"/v2/images/{made[2]}", token=abroad.tokens["green"])
-        assert (await abroad.put(made[-1], DATA)).status_code == 204
+        assert (await abroad.put(made[-1], DATA, X_Cairn_Disk_Format="raw")).status_code == 204
     await conductor_images.rotate(services.db, services.cluster.kubernetes, of.id, "daily", 2)
     await gone(abroad, made[0])
     assert [abroad.shown(image_id)["status"] for image_id in (made[1], made[3])] == ["active", "active"]
@@ -130,7 +133,7 @@ async def test_one_that_was_asked_for_with_kubectl_is_made_when_its_host_comes(a
         abroad.images.db, "http://gateway.test", name="by-kubectl", instance=instance()
     )
     assert await abroad.images.find(abroad.call("green"), image_id) is None
-    assert (await abroad.put(image_id, DATA)).status_code == 204
+    assert (await abroad.put(image_id, DATA, X_Cairn_Disk_Format="raw")).status_code == 204
     shown = abroad.shown(image_id)
     assert (shown["status"], shown["name"]) == ("active", "by-kubectl")
     assert shown["owner"] == abroad.call("green").caller.project_id
