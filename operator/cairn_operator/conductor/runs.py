@@ -7,7 +7,7 @@ to the replica that its instance belongs to, so that whoever takes an instance's
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -15,14 +15,14 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from cairn_crds.base import Model, Resource
-from cairn_database import DatabaseError, InstanceRecord, instances
+from cairn_database import InstanceRecord, instances
+from cairn_operator.conductor.queued import Queued
 from cairn_operator.conductor.reconciler import Reconciler, shard_key
 from cairn_operator.conductor.retention import Run, outlived
 from cairn_operator.conductor.scope import Environment
 from cairn_operator.conductor.shards import Membership
-from cairn_runtime.kubernetes import Conflict, KubernetesError, NotFound, merge_diff
+from cairn_runtime.kubernetes import Conflict, NotFound, merge_diff
 from cairn_runtime.store import Key, Store
-from cairn_runtime.workqueue import WorkQueue
 
 log = structlog.get_logger()
 INSTANCE_PATIENCE_SECONDS = 10.0
@@ -30,7 +30,7 @@ INSTANCE_PATIENCE_SECONDS = 10.0
 R = TypeVar("R", bound=Resource)
 
 
-class RunController(ABC, Generic[R]):
+class RunController(Queued[Key], Generic[R]):
     """The runs of one kind that are one replica's. `store` is filled by the watches."""
 
     def __init__(
@@ -54,27 +54,7 @@ class RunController(ABC, Generic[R]):
         """By instance: its runs that have not ended."""
         self._waiting_since: dict[str, float] = {}
         """By uid: when a run without an Instance was first looked at. No clock but the own one."""
-        self.queue: WorkQueue[Key] = WorkQueue(
-            kind.kind_info.plural,
-            self.reconcile,
-            concurrency=concurrency,
-            expected=(KubernetesError, DatabaseError),
-        )
-        self.store.on_change(self._take_in)
-
-    async def start(self) -> None:
-        """Start working."""
-        await self.queue.start()
-        self.wake_all()
-
-    async def stop(self) -> None:
-        """End it."""
-        await self.queue.stop()
-
-    def wake_all(self) -> None:
-        """Look at everything that is this replica's: after its share has changed."""
-        for key in self.store:
-            self._take_in(key)
+        super().__init__(self.store, kind.kind_info.plural, concurrency=concurrency)
 
     def note(self, key: Key, record: InstanceRecord | None) -> None:
         """A run of the instance `key` through the phases has ended: what it is in may have gone on."""

@@ -17,7 +17,6 @@ from cairn_crds.compute_node import DrainStatus
 from cairn_crds.conditions import find_condition, merge_conditions
 from cairn_database import (
     ConcurrentUpdate,
-    DatabaseError,
     InstanceNotFound,
     InstanceRecord,
     instances,
@@ -27,12 +26,12 @@ from cairn_database import (
 )
 from cairn_database.asking import Asked
 from cairn_operator.conductor.drain.planning import LONGEST_PAUSE_SECONDS, Plan, Way, plan
+from cairn_operator.conductor.queued import Queued
 from cairn_operator.conductor.reconciler import Reconciler
 from cairn_operator.conductor.scope import Environment
 from cairn_operator.conductor.shards import Membership
-from cairn_runtime.kubernetes import KubernetesError, NotFound, merge_diff
+from cairn_runtime.kubernetes import NotFound, merge_diff
 from cairn_runtime.store import Key
-from cairn_runtime.workqueue import WorkQueue
 
 log = structlog.get_logger()
 LOOK_AGAIN_SECONDS = 2.0
@@ -42,7 +41,7 @@ FAILURES_COUNT_FOR = timedelta(seconds=3 * LONGEST_PAUSE_SECONDS)
 CONDITION = "Drained"
 
 
-class DrainController:
+class DrainController(Queued[str]):
     """The hosts of one replica that are being drained."""
 
     def __init__(self, env: Environment, reconciler: Reconciler, membership: Membership) -> None:
@@ -50,24 +49,7 @@ class DrainController:
         self._reconciler = reconciler
         self._membership = membership
         self._draining: set[str] = set()
-        self.queue: WorkQueue[str] = WorkQueue(
-            "drains", self.reconcile, concurrency=2, expected=(KubernetesError, DatabaseError)
-        )
-        env.nodes.on_change(self._take_in)
-
-    async def start(self) -> None:
-        """Start working."""
-        await self.queue.start()
-        self.wake_all()
-
-    async def stop(self) -> None:
-        """End it; what has been begun goes on."""
-        await self.queue.stop()
-
-    def wake_all(self) -> None:
-        """Look at every host: after the share of this replica has changed."""
-        for key in self._env.nodes:
-            self._take_in(key)
+        super().__init__(env.nodes, "drains", concurrency=2)
 
     def note(self, _key: Key, record: InstanceRecord | None) -> None:
         """A run of an instance has ended: there may be room for the next move."""
@@ -90,7 +72,7 @@ class DrainController:
         return self._membership.owns(f"drains/{node}")
 
     async def reconcile(self, name: str) -> float | None:
-        """One look at one host; returns when to look again."""
+        """One look at the host of that name."""
         node = self._env.nodes.get("", name)
         if node is None or not self._owns(name):
             self._draining.discard(name)
