@@ -9,13 +9,9 @@ from pathlib import Path
 import pytest
 
 from cairn_agent.drivers.driver import Driver
-from contract.backends import (
-    Backend,
-    FakeBackend,
-    LibvirtQemuBackend,
-    LibvirtTestBackend,
-    SecretTestBackend,
-)
+from contract.backends import Backend
+from contract.fake_backend import FakeBackend
+from contract.libvirt_backends import LibvirtQemuBackend, LibvirtTestBackend, SecretTestBackend
 from contract.pairs import Pair
 from contract.room import Room, missing_programs, open_room
 from support.two_hosts import Hosts, open_hosts

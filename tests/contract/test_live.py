@@ -15,7 +15,8 @@ from cairn_agent.drivers.driver import Driver
 from cairn_crds.guest import GuestSpec
 from cairn_crds.guest_operation import LiveDestination, OperationProgress
 from cairn_crds.instance import PowerState
-from contract.backends import NODE, PATIENCE, Backend, FakeBackend
+from contract.backends import NODE, PATIENCE, Backend
+from contract.fake_backend import FakeBackend
 from contract.machines import Steps, bring_to, operation, power, spawn
 from contract.pairs import THERE, Pair, arrival, destination
 

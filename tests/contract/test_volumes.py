@@ -15,7 +15,8 @@ from cairn_crds.host_volume import HostVolumeSpec, VolumeReference
 from cairn_crds.image_source import GuestImage
 from cairn_crds.instance import PowerState
 from cairn_crds.volume import VolumeBackend
-from contract.backends import NODE, Backend, LibvirtBackend
+from contract.backends import NODE, Backend
+from contract.libvirt_backends import LibvirtBackend
 from contract.machines import bring_to, operation, power, spawn
 from contract.pairs import Pair, arrival, destination
 

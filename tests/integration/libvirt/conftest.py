@@ -10,7 +10,7 @@ import pytest
 
 from cairn_local.images import BuiltImage
 from cairn_local.images.demo import ensure_demo_image
-from contract.backends import LibvirtQemuBackend, LibvirtTestBackend
+from contract.libvirt_backends import LibvirtQemuBackend, LibvirtTestBackend
 from contract.room import Room, missing_programs, open_room
 
 

@@ -10,7 +10,8 @@ from cairn_crds.guest import GuestSpec
 from cairn_crds.image_source import GuestImage
 from cairn_local.images import BuiltImage
 from cairn_local.images.demo import PROPERTIES
-from contract.backends import NODE, PATIENCE, LibvirtQemuBackend
+from contract.backends import NODE, PATIENCE
+from contract.libvirt_backends import LibvirtQemuBackend
 
 _numbers = itertools.count(1)
 

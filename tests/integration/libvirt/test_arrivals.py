@@ -9,8 +9,8 @@ import pytest
 
 from cairn_agent.drivers.api import ImageCorrupt, ImageUnavailable
 from cairn_crds.guest import GuestSpec
-from contract.backends import LibvirtTestBackend, SecretTestBackend
 from contract.disks import run
+from contract.libvirt_backends import LibvirtTestBackend, SecretTestBackend
 from contract.machines import Steps, spawn
 from contract.pairs import Pair, arrival
 from integration.libvirt.crashes import arrives_though_killed

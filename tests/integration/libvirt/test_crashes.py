@@ -12,7 +12,8 @@ import pytest
 from cairn_agent.drivers.api_operations import MachineOperation
 from cairn_crds.guest import GuestSpec
 from cairn_crds.instance import PowerState
-from contract.backends import NODE, LibvirtBackend, Shape
+from contract.backends import NODE, Shape
+from contract.libvirt_backends import LibvirtBackend
 from contract.machines import Steps, operation, power, spawn
 from integration.libvirt.crashes import survives
 

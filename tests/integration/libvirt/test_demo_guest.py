@@ -7,7 +7,8 @@ import pytest
 from cairn_crds.guest import GuestConfig
 from cairn_crds.instance import PowerState
 from cairn_local.images import BuiltImage
-from contract.backends import NODE, PATIENCE, LibvirtQemuBackend
+from contract.backends import NODE, PATIENCE
+from contract.libvirt_backends import LibvirtQemuBackend
 from contract.machines import power, spawn
 from integration.libvirt.demo import console_says, guest_image
 

@@ -13,7 +13,8 @@ from cairn_crds.guest import GuestConfig
 from cairn_crds.image_source import GuestImage
 from cairn_local.images import BuiltImage
 from cairn_local.images.demo import PROPERTIES, RECIPE, ensure_demo_image
-from contract.backends import NODE, PATIENCE, LibvirtQemuBackend
+from contract.backends import NODE, PATIENCE
+from contract.libvirt_backends import LibvirtQemuBackend
 from contract.machines import spawn
 
 pytestmark = [pytest.mark.qemu, pytest.mark.slow]

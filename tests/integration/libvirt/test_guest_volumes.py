@@ -10,7 +10,8 @@ import pytest
 from cairn_crds.guest import GuestSpec, GuestSuccessor, GuestVolume
 from cairn_crds.host_volume import HostVolumeSpec, VolumeReference
 from cairn_local.images import BuiltImage
-from contract.backends import NODE, LibvirtQemuBackend
+from contract.backends import NODE
+from contract.libvirt_backends import LibvirtQemuBackend
 from integration.libvirt.demo import DemoGuest
 
 pytestmark = pytest.mark.qemu

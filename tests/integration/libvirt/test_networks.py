@@ -11,7 +11,8 @@ import pytest
 
 from cairn_agent.drivers.libvirt.anti_spoof import FILTER
 from cairn_agent.drivers.libvirt.network import bridge_name, libvirt_name
-from contract.backends import NODE, LibvirtQemuBackend
+from contract.backends import NODE
+from contract.libvirt_backends import LibvirtQemuBackend
 from contract.machines import spawn
 
 pytestmark = pytest.mark.qemu

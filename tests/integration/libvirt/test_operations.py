@@ -12,9 +12,10 @@ from cairn_agent.drivers.api_operations import MachineOperation
 from cairn_agent.drivers.libvirt import snapshots
 from cairn_crds.guest_operation import GuestOperation, GuestPassword, OperationKind
 from cairn_crds.instance import PowerState
-from contract.backends import NODE, PATIENCE, LibvirtQemuBackend
+from contract.backends import NODE, PATIENCE
 from contract.disks import disk_content, run
 from contract.guests import BOOT_SECTOR, COUNT_PLACE, GREETING, write_image
+from contract.libvirt_backends import LibvirtQemuBackend
 from contract.machines import operation, power, spawn
 from integration.two_hosts.counting import Counts, until_it_counts_on, written_count
 

@@ -10,7 +10,8 @@ import pytest
 
 from cairn_agent.drivers.api import DriverError, MachineState
 from cairn_crds.instance import PowerState
-from contract.backends import NODE, PATIENCE, LibvirtQemuBackend
+from contract.backends import NODE, PATIENCE
+from contract.libvirt_backends import LibvirtQemuBackend
 from contract.machines import bring_to, power
 
 pytestmark = pytest.mark.qemu

@@ -11,8 +11,9 @@ import pytest
 
 from cairn_agent.drivers.api import DiskTooSmall, NoSpace, Step
 from cairn_agent.drivers.libvirt.storage import MachineFiles
-from contract.backends import NODE, LibvirtTestBackend
+from contract.backends import NODE
 from contract.guests import IMAGE_BYTES
+from contract.libvirt_backends import LibvirtTestBackend
 from contract.machines import Cut, Steps, spawn
 
 GIB = 1024**3

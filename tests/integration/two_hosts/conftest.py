@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from cairn_local.control_plane.running import RunningControlPlane
-from contract.backends import LibvirtQemuBackend
+from contract.libvirt_backends import LibvirtQemuBackend
 from contract.pairs import Pair
 from contract.room import missing_programs
 from integration.cloud.cairn import Tenant

@@ -6,9 +6,10 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from contract.backends import PATIENCE, LibvirtQemuBackend
+from contract.backends import PATIENCE
 from contract.disks import disk_content
 from contract.guests import COUNT_PLACE
+from contract.libvirt_backends import LibvirtQemuBackend
 
 LOOK_SECONDS = 0.01
 

@@ -14,7 +14,8 @@ from cairn_agent.drivers.api_operations import LiveResult, MachineOperation, Mig
 from cairn_crds.guest import GuestSpec
 from cairn_crds.guest_operation import LiveDestination, OperationProgress
 from cairn_crds.instance import PowerState
-from contract.backends import NODE, PATIENCE, LibvirtQemuBackend
+from contract.backends import NODE, PATIENCE
+from contract.libvirt_backends import LibvirtQemuBackend
 from contract.machines import Steps, operation, power, spawn
 from contract.pairs import THERE, Pair, arrival, destination
 from integration.libvirt.crashes import arrives_though_killed

@@ -11,7 +11,7 @@ from cairn_database.steps import Holding
 from cairn_operator.conductor.flows import REMOVE
 from cairn_operator.conductor.guest_spec import build_spec, guests_of
 from unit.conductor.records import record
-from unit.conductor.test_flows import MOVE, Tale
+from unit.conductor.tales import MOVE, Tale
 
 ROOT = AttachedVolume(
     volume_id="11111111-2222-4333-8444-555566667777",
