@@ -17,8 +17,9 @@ from faults.checker import Broken, Watcher, findings
 from faults.operations import OPERATIONS
 from faults.operations_moving import MOVING
 from faults.world.mishaps import CALM, Weather
+from faults.world.running import run
 from faults.world.settings import CANARIES
-from faults.world.world import Shape, World, run
+from faults.world.world import Shape, World
 
 PAUSE = 0.12
 """Seconds between two operations, on average."""

@@ -9,7 +9,8 @@ from cairn_crds import Instance
 from faults.checker import Watcher
 from faults.play import settle
 from faults.world.mishaps import Mishap
-from faults.world.world import Shape, World, run
+from faults.world.running import run
+from faults.world.world import Shape, World
 
 Act = Callable[[World], Awaitable[Any]]
 LONG_SECONDS = 400.0

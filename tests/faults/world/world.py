@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import random
-import tempfile
-import traceback
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
-from unittest.mock import patch
+from typing import Any
 
-import structlog
-
-import cairn_agent.app
-import cairn_operator.conductor.app
-import cairn_operator.scheduler.app
 from cairn_agent.drivers.api import DriverError
 from cairn_agent.drivers.settings import FakeCapacity
 from cairn_crds import API_VERSION, ComputeNode, Instance, Resource
@@ -35,18 +25,15 @@ from cairn_runtime.peers import SECRETS, secret_of
 from faults.world import settings
 from faults.world.api import ApiServer
 from faults.world.client import Connection, MemoryKubernetes, MemoryWatches
-from faults.world.clock import BEGINNING, Clock, installed
-from faults.world.endpoint import NoEndpoint
+from faults.world.clock import BEGINNING, Clock
 from faults.world.hypervisor import Host, HostDriver
 from faults.world.loop import OWNER, VirtualLoop
 from faults.world.mishaps import CALM, Faults, Gates, Weather
 from faults.world.process import DEAD, PAUSED, Process
-from faults.world.sql import Sql, empty_database
-from faults.world.transport import MemoryTransfers, Wires, peer_of
+from faults.world.sql import Sql
+from faults.world.transport import Wires, peer_of
 
-T = TypeVar("T")
 Body = dict[str, Any]
-APPS = (cairn_operator.conductor.app, cairn_operator.scheduler.app, cairn_agent.app)
 PROJECT = "red"
 LONGEST_RESTART = 4.0
 OUTSIDE = (KubernetesError, DatabaseError, DriverError)
@@ -334,73 +321,3 @@ class World:
         await asyncio.sleep(0)
         for host in self.hosts.values():
             await host.driver.close()
-
-
-def run(seed: int, act: Callable[[World], Awaitable[T]], shape: Shape | None = None) -> T:
-    """Make a world, `act` in it, end it."""
-    with tempfile.TemporaryDirectory(prefix="cairn-faults-", dir=_memory()) as directory:
-        empty_database()
-        loop = VirtualLoop()
-        asyncio.set_event_loop(loop)
-        try:
-            return loop.run_until_complete(_in_world(loop, seed, act, shape or Shape(), Path(directory)))
-        finally:
-            for task in asyncio.all_tasks(loop):
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-            asyncio.set_event_loop(None)
-            loop.close()
-
-
-async def _in_world(
-    loop: VirtualLoop, seed: int, act: Callable[[World], Awaitable[T]], shape: Shape, directory: Path
-) -> T:
-    world = World(loop, seed, shape, directory)
-    with _listening(world), installed(world.clock), _wired(world):
-        await world.start_all()
-        try:
-            return await act(world)
-        finally:
-            await world.end_all()
-
-
-@contextmanager
-def _wired(world: World) -> Iterator[None]:
-    """The processes' modules make their connections to `world`."""
-    with ExitStack() as stack:
-        for app in APPS:
-            for name, stand_in in (
-                ("Kubernetes", world.new_kubernetes),
-                ("Database", world.new_database),
-                ("Watches", world.new_watches),
-                ("load_driver", world.new_driver),
-                ("Endpoint", NoEndpoint),
-                ("HttpTransfers", lambda: MemoryTransfers(world.wires)),
-            ):
-                if hasattr(app, name):
-                    stack.enter_context(patch.object(app, name, stand_in))
-        yield
-
-
-@contextmanager
-def _listening(world: World) -> Iterator[None]:
-    """Of Cairn's logs only the errors are wanted, and those with a traceback are never expected."""
-
-    def take(_logger: Any, _method: str, event: dict[str, Any]) -> str:
-        owner = OWNER.get()
-        if owner is not None and owner.is_dead:
-            raise structlog.DropEvent
-        world.trace.add(f"log: {event}")
-        if event.pop("exc_info", None):
-            world.errors.append(f"{event} {traceback.format_exc()}")
-        raise structlog.DropEvent
-
-    before = structlog.get_config()
-    structlog.configure(processors=[take], wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
-
-
-def _memory() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -18,6 +18,7 @@ from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.process import ProcessGroup
 from cairn_local.stack import Stack
 from integration.cloud.cairn import Cairn, Tenant
+from integration.cloud.catalog import Catalog
 from integration.cloud.laboratory import Laboratory
 from integration.cloud.portal import Portal
 from integration.conftest import control_plane, control_plane_binaries
@@ -123,3 +124,19 @@ def new_tenant(cairn: Cairn) -> Iterator[Callable[..., Tenant]]:
 def tenant(new_tenant: Callable[..., Tenant]) -> Tenant:
     """A fresh project without limits."""
     return new_tenant()
+
+
+@pytest.fixture
+def make_tenant(cairn: Cairn, request: pytest.FixtureRequest) -> Callable[..., Tenant]:
+    """As `new_tenant`; the catalog outlives the tenants' instances."""
+    request.getfixturevalue("catalog")
+    made: Callable[..., Tenant] = request.getfixturevalue("new_tenant")
+    return made
+
+
+@pytest.fixture
+def catalog(cairn: Cairn) -> Iterator[Catalog]:
+    """Cluster-wide things, removed after the test."""
+    made = Catalog(cairn)
+    yield made
+    made.clear()
