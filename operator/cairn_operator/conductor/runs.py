@@ -110,10 +110,10 @@ class RunController(Queued[Key], Generic[R]):
         if self._owns(instance):
             self.queue.add(key)
 
-    async def _write(self, resource: R, before: Model, after: Model) -> bool:
+    async def _write(self, resource: R, status: Model) -> bool:
         """Write the status where it says something new; whether it did."""
         metadata = resource.metadata
-        patch = merge_diff(before.to_api(), after.to_api())
+        patch = merge_diff(resource.to_api()["status"], status.to_api())
         if not patch:
             return False
         body = {"metadata": {"resourceVersion": metadata.resource_version}, "status": patch}

@@ -155,7 +155,7 @@ class SnapshotController(RunController[Snapshot]):
             ended_at=(snapshot.status.ended_at or datetime.now(UTC)) if ended else None,
             observed_generation=snapshot.metadata.generation,
         )
-        is_news = await self._write(snapshot, snapshot.status, status)
+        is_news = await self._write(snapshot, status)
         if is_news and seen.phase is P.FAILED:
             self._env.events.warning(snapshot, "Failed", seen.message or "")
 

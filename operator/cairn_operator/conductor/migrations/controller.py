@@ -130,7 +130,7 @@ class MigrationController(RunController[Migration]):
     async def _refuse(self, migration: Migration, refused: Refused) -> None:
         self._waiting_since.pop(migration.metadata.uid, None)
         refusal = project_refusal(migration, refused, datetime.now(UTC))
-        await self._write(migration, migration.status, refusal)
+        await self._write(migration, refusal)
         self._env.events.warning(migration, refused.reason, refused.message)
         instance = self._env.instances.get(migration.metadata.namespace or "", migration.spec.instance)
         if instance is not None:
@@ -152,7 +152,7 @@ class MigrationController(RunController[Migration]):
                 return patience - lasted + 0.01
             if not self._env.pacing.take():
                 return patience
-        await self._write(migration, migration.status, status)
+        await self._write(migration, status)
         return None
 
     # Resources for moves that have none
