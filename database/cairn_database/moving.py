@@ -1,4 +1,4 @@
-"""What is asked of an instance that takes it to another host or flavor: resize, migrate, evacuate, shelve.
+"""What is asked of an instance that takes it to another host or flavor: resize, migrate, evacuate.
 
 Each is one transaction, as in `asking`: judged by the table of legality, and begun. The scheduler finds the
 host, the conductor takes the steps (`cairn_operator.conductor.flows`).
@@ -12,7 +12,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cairn_crds.guest_operation import OperationKind
 from cairn_crds.instance import DesiredPower
 from cairn_database import allocations, capabilities, legality, moves, quotas, steps
 from cairn_database.asking import Asked, act, live_row, with_spec
@@ -23,13 +22,12 @@ from cairn_database.records import (
     Json,
     Move,
     MoveKind,
-    Operation,
     TaskState,
     VmState,
 )
 from cairn_database.rows import now
 from cairn_database.tables import compute_nodes
-from cairn_database.volumes.attaching import refuse_to_leave, refuse_volume_backed
+from cairn_database.volumes.attaching import refuse_to_leave
 
 FENCING_MARGIN_SECONDS = 60
 """On top of what a host takes to fence itself: its watchdog comes a quarter of that after its agent, and a
@@ -187,7 +185,7 @@ async def evacuate(
         refuse_to_leave(record)
         if record.host is None or record.task_state is TaskState.DELETING:
             raise legality.ActionRefused("evacuate", record.id, "task_state", record.task_state)
-        node = _node(conn, record.host)
+        node = node_of(conn, record.host)
         if node is not None and not node.forced_down:
             wait = _fencing_wait(conn, node)
             if wait is None or wait > 0:
@@ -272,93 +270,6 @@ async def force_complete(
         return {"move": replace(_live_move(record, migration_id), force_complete=True)}
 
     return await act(db, instance_id, "live_migration_force_complete", asked, change, at_once=True)
-
-
-async def shelve(db: Database, instance_id: str, asked: Asked, *, image_id: str, url: str) -> InstanceRecord:
-    """Keep it as the image `image_id` (made by the caller, queued), which takes it at `url`, and on no host.
-
-    Nova API: shelve. Raises InstanceNotFound, ActionRefused, InstanceLocked.
-    """
-
-    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        capabilities.judge(conn, "shelve", record, overrides_lock=asked.overrides_lock)
-        refuse_volume_backed("shelve", record)
-        assert record.host is not None  # noqa: S101 - legality lets only instances pass that have one
-        given = {"imageId": image_id, "url": url, "shutDown": True}
-        return {
-            "task_state": TaskState.SHELVING,
-            "request": with_spec(record, powerState=DesiredPower.SHELVED.value),
-            "operation": Operation(str(uuid.uuid4()), OperationKind.SNAPSHOT, record.host, given),
-        }
-
-    return await act(db, instance_id, "shelve", asked, change)
-
-
-async def shelve_volume_backed(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
-    """As `shelve` for one that boots from a volume: what there is of it is on that, so that no image is made,
-    and it leaves its host at once. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
-
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("shelve", record, overrides_lock=asked.overrides_lock)
-        return {
-            "task_state": TaskState.SHELVING,
-            "request": with_spec(record, powerState=DesiredPower.SHELVED.value),
-            "operation": None,
-        }
-
-    return await act(db, instance_id, "shelve", asked, change)
-
-
-async def shelve_offload(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
-    """Take a shelved one off its host. Raises InstanceNotFound, ActionRefused, InstanceLocked."""
-
-    def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("shelve_offload", record, overrides_lock=asked.overrides_lock, called="shelveOffload")
-        return {"task_state": TaskState.SHELVING_OFFLOADING, "operation": None}
-
-    return await act(db, instance_id, "shelveOffload", asked, change)
-
-
-async def unshelve(
-    db: Database,
-    instance_id: str,
-    asked: Asked,
-    *,
-    zone: str | None = None,
-    unpin: bool = False,
-    host: str | None = None,
-) -> InstanceRecord:
-    """Back onto a host. `zone`: pinned to that availability zone from now on; `unpin`: to none; `host`: only
-    there.
-
-    Nova API: unshelve. Raises InstanceNotFound, ActionRefused, InstanceLocked, UnknownHost.
-    """
-
-    def change(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
-        legality.check("unshelve", record, overrides_lock=asked.overrides_lock)
-        changes: dict[str, Any] = {
-            "task_state": TaskState.UNSHELVING,
-            "operation": None,
-            "request": with_spec(record, powerState=DesiredPower.RUNNING.value),
-        }
-        if record.vm_state is VmState.SHELVED_OFFLOADED:
-            if host is not None and _node(conn, host) is None:
-                raise UnknownHost(f"Compute host {host} could not be found.")
-            if host is not None and host != record.pinned_host:
-                refuse_to_leave(record)
-            changes["awaiting_host"] = True
-            changes["move"] = Move(
-                id=str(uuid.uuid4()),
-                kind=MoveKind.UNSHELVE,
-                source=None,
-                vm_state=record.vm_state,
-                wanted_host=host,
-            )
-        if zone is not None or unpin:
-            changes["availability_zone"] = zone
-        return changes
-
-    return await act(db, instance_id, "unshelve", asked, change)
 
 
 async def soft_delete(db: Database, instance_id: str, asked: Asked) -> InstanceRecord:
@@ -455,7 +366,8 @@ def _abandon(conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
     return {"request": with_spec(record, flavor=record.flavor["name"])}
 
 
-def _node(conn: sa.Connection, host: str) -> Any:
+def node_of(conn: sa.Connection, host: str) -> Any:
+    """What is known of a compute host that decides about moves; None where there is no such host."""
     columns = compute_nodes.c
     query = sa.select(columns.up, columns.forced_down, columns.down_since, columns.self_fence_seconds).where(
         columns.name == host, columns.removed_at.is_(None)
@@ -474,7 +386,7 @@ def _fencing_wait(conn: sa.Connection, node: Any) -> int | None:
 def _check_destination(conn: sa.Connection, record: InstanceRecord, host: str | None) -> None:
     if host is None:
         return
-    if _node(conn, host) is None:
+    if node_of(conn, host) is None:
         raise UnknownHost(f"Compute host {host} could not be found.")
     if host == record.host:
         raise UnknownHost(f"Instance {record.id} is on host {host} already: choose another one.")

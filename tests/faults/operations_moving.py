@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cairn_crds import ComputeNode, Instance
-from cairn_database import InstanceRecord, VmState, instances, moving, reshaping
+from cairn_database import InstanceRecord, VmState, instances, moving, reshaping, shelving
 from cairn_database.images import snapshots
 from faults.actors import Act, Operation, Play
 
@@ -47,7 +47,7 @@ async def _shelve(play: Play, record: InstanceRecord) -> None:
     image_id, url = await snapshots.reserve(
         db, STORE, name=f"{record.name}-shelved", instance=record, image_id=str(play.world.clock.new_uuid())
     )
-    await moving.shelve(db, record.id, play.asked(), image_id=image_id, url=url)
+    await shelving.shelve(db, record.id, play.asked(), image_id=image_id, url=url)
 
 
 async def _snapshot(play: Play, record: InstanceRecord) -> None:

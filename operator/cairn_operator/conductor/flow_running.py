@@ -8,7 +8,17 @@ from datetime import datetime
 import structlog
 
 from cairn_crds.guest_operation import OperationKind, OperationPhase
-from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, moves, moving, removal, steps
+from cairn_database import (
+    DatabaseError,
+    InstanceRecord,
+    TaskState,
+    VmState,
+    moves,
+    moving,
+    removal,
+    shelving,
+    steps,
+)
 from cairn_database.asking import Asked
 from cairn_database.legality import HostNotUp
 from cairn_database.records import MoveKind
@@ -182,7 +192,7 @@ async def act_on_time(scope: Scope) -> bool:
         return await _reclaim(scope, record)
     due = {
         "resized": (settings.resize_confirm_seconds, moving.confirm_resize),
-        "shelved": (settings.shelved_offload_seconds, moving.shelve_offload),
+        "shelved": (settings.shelved_offload_seconds, shelving.shelve_offload),
     }.get(record.vm_state)
     at_once = record.move is not None and record.move.confirms
     if due is None or (due[0] <= 0 and not at_once):

@@ -29,6 +29,7 @@ from cairn_database import (
     legality,
     moving,
     reshaping,
+    shelving,
     tasks,
 )
 from cairn_database.admission import Refusal
@@ -180,7 +181,7 @@ async def _power(scope: Scope, instance: Instance, record: InstanceRecord, asked
     if wanted is DesiredPower.SHELVED:
         return await _shelve(scope, record, asked)
     if record.vm_state in (VmState.SHELVED, VmState.SHELVED_OFFLOADED) and wanted is DesiredPower.RUNNING:
-        return await moving.unshelve(db, record.id, asked)
+        return await shelving.unshelve(db, record.id, asked)
     if record.vm_state is VmState.SOFT_DELETED and wanted is DesiredPower.RUNNING:
         return await moving.restore(db, record.id, asked)
     request = {**with_spec(record, powerState=wanted.value), **(asked.seen or {})}
@@ -207,7 +208,7 @@ async def _power(scope: Scope, instance: Instance, record: InstanceRecord, asked
 async def _shelve(scope: Scope, record: InstanceRecord, asked: Asked) -> InstanceRecord:
     db, base = scope.env.db, scope.env.settings.image_store_url
     if record.boots_from_volume:
-        return await moving.shelve_volume_backed(db, record.id, asked)
+        return await shelving.shelve_volume_backed(db, record.id, asked)
     await db.read(lambda conn: capabilities.judge(conn, "shelve", record, overrides_lock=True))
     if not base:
         raise Refusal(
@@ -217,7 +218,7 @@ async def _shelve(scope: Scope, record: InstanceRecord, asked: Asked) -> Instanc
         )
     image_id, url = await snapshots.reserve(db, base, name=f"{record.display_name}-shelved", instance=record)
     try:
-        return await moving.shelve(db, record.id, asked, image_id=image_id, url=url)
+        return await shelving.shelve(db, record.id, asked, image_id=image_id, url=url)
     except DatabaseError:
         await images.forget(db, scope.env.kubernetes, image_id)
         raise

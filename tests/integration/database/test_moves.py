@@ -26,6 +26,7 @@ from cairn_database import (
     nodes,
     quotas,
     removal,
+    shelving,
     steps,
     tables,
 )
@@ -182,7 +183,7 @@ async def test_of_many_who_ask_at_once_one_begins(db: Database) -> None:
         moving.resize(db, row.id, ASKED, flavor=LARGE),
         moving.migrate(db, row.id, ASKED),
         moving.live_migrate(db, row.id, ASKED),
-        moving.shelve(db, row.id, ASKED, image_id="i", url="u"),
+        shelving.shelve(db, row.id, ASKED, image_id="i", url="u"),
     ]
     results = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(isinstance(result, InstanceRecord) for result in results) == 1
@@ -224,14 +225,14 @@ async def test_a_live_migration_ends_on_the_other_host_alone(db: Database) -> No
 async def test_a_shelved_instance_holds_no_host_and_finds_one_again(db: Database) -> None:
     await make_cloud(db)
     row = await active(db)
-    row = await moving.shelve(db, row.id, ASKED, image_id="i", url="u")
+    row = await shelving.shelve(db, row.id, ASKED, image_id="i", url="u")
     row = await step(db, row, task_state=T.SHELVING_OFFLOADING, vm_state=VmState.SHELVED)
     row = await step(
         db, row, task_state=None, vm_state=VmState.SHELVED_OFFLOADED, host=None, holding=Holding.DROP_ALL
     )
     assert await held(db) == {}
     await assert_consistent(db)
-    row = await moving.unshelve(db, row.id, ASKED, host="host-1")
+    row = await shelving.unshelve(db, row.id, ASKED, host="host-1")
     assert (row.awaiting_host, row.move and row.move.wanted_host) == (True, "host-1")
     row = await place(db, row, "host-1")
     assert (row.host, row.task_state) == ("host-1", T.UNSHELVING)
@@ -297,7 +298,7 @@ async def test_what_is_not_allowed_begins_nothing(db: Database) -> None:
     with pytest.raises(ActionRefused, match=r"'confirmResize' instance .* while it is in vm_state active"):
         await moving.confirm_resize(db, row.id, ASKED)
     with pytest.raises(ActionRefused):
-        await moving.unshelve(db, row.id, ASKED)
+        await shelving.unshelve(db, row.id, ASKED)
     locked = {**row.request, "spec": {**row.spec, "locked": True}}
     row = await instances.update_request(db, row.id, row.version, request=locked)
     with pytest.raises(InstanceLocked):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cairn_crds.volume import VolumeSpec
-from cairn_database import Database, history, instances, moving, removal
+from cairn_database import Database, history, instances, moving, removal, shelving
 from cairn_database.asking import Asked
 from cairn_database.errors import NameTaken
 from cairn_database.legality import ActionRefused
@@ -310,5 +310,5 @@ async def test_the_root_volume_stays(db: Database) -> None:
     with pytest.raises(RootVolume):
         await attaching.detach(db, record.id, ASKED, root.id)
     with pytest.raises(VolumeBacked):
-        await moving.shelve(db, record.id, ASKED, image_id=str(uuid.uuid4()), url="http://x")
+        await shelving.shelve(db, record.id, ASKED, image_id=str(uuid.uuid4()), url="http://x")
     await assert_consistent(db)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from cairn_database import InstanceRecord, VmState, aggregates, moving, nodes
+from cairn_database import InstanceRecord, VmState, aggregates, nodes, shelving
 from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_gateway.http.call import Answer, Call
 from cairn_gateway.http.faults import BadRequest, Conflict
@@ -58,12 +58,12 @@ async def shelve(call: Call) -> Answer:
         await begin(
             call,
             record,
-            lambda one: moving.shelve_volume_backed(call.services.db, one.id, asked_by(call)),
+            lambda one: shelving.shelve_volume_backed(call.services.db, one.id, asked_by(call)),
         )
         return Answer()
 
     async def act(image_id: str, url: str) -> InstanceRecord:
-        return await moving.shelve(call.services.db, record.id, asked_by(call), image_id=image_id, url=url)
+        return await shelving.shelve(call.services.db, record.id, asked_by(call), image_id=image_id, url=url)
 
     await into_image(call, record, "shelve", act, name=f"{record.display_name}-shelved")
     return Answer()
@@ -72,7 +72,7 @@ async def shelve(call: Call) -> Answer:
 async def offload(call: Call) -> Answer:
     """Take a shelved one off its host now."""
     return await perform(
-        call, lambda record: moving.shelve_offload(call.services.db, record.id, asked_by(call))
+        call, lambda record: shelving.shelve_offload(call.services.db, record.id, asked_by(call))
     )
 
 
@@ -90,7 +90,7 @@ async def unshelve(call: Call) -> Answer:
     await begin(
         call,
         record,
-        lambda one: moving.unshelve(
+        lambda one: shelving.unshelve(
             call.services.db,
             one.id,
             asked_by(call),

@@ -23,6 +23,7 @@ from cairn_database import (
     legality,
     moves,
     moving,
+    shelving,
 )
 from cairn_database.asking import Asked
 from cairn_operator.conductor.drain.planning import LONGEST_PAUSE_SECONDS, Plan, Way, plan
@@ -131,7 +132,7 @@ class DrainController(Queued[str]):
         elif way is Way.COLD:
             await moving.migrate(self._env.db, record.id, asked, confirms=True)
         else:
-            await moving.shelve_offload(self._env.db, record.id, asked)
+            await shelving.shelve_offload(self._env.db, record.id, asked)
 
     async def _write(self, node: ComputeNode, status: DrainStatus | None, shown: Condition | None) -> None:
         """The agent writes the rest of the status: this patch holds nothing of it, and applies only to the
