@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -196,6 +196,25 @@ def finish_action(
             _FINISH_ACTION,
             {"action_key": action_id, "finished_at": moment, "result": result, "message": message},
         )
+
+
+def finish_change(
+    conn: sa.Connection,
+    record: InstanceRecord,
+    action_id: int,
+    since: str | None,
+    moment: datetime,
+    *,
+    event: str,
+    message: str | None,
+) -> None:
+    """Write that an action is over which ran beside the instance's task, `since` (ISO 8601) until `moment`;
+    `message`: why it failed."""
+    result = SUCCESS if message is None else ERROR
+    started = datetime.fromisoformat(since) if since else record.updated_at
+    before = replace(record, action_id=action_id, updated_at=started)
+    add_events(conn, event_of(before, moment, event=event, result=result, message=message))
+    finish_action(conn, action_id, moment, result, message)
 
 
 def event_of(

@@ -204,18 +204,11 @@ def _end(
 ) -> None:
     if interface.action_id is None:
         return
-    result = history.SUCCESS if message is None else history.ERROR
-    started = datetime.fromisoformat(interface.since) if interface.since else record.updated_at
     word = "attach" if interface.change == ATTACHING else "detach"
-    event = history.event_of(
-        replace(record, action_id=interface.action_id, updated_at=started),
-        moment,
-        event=f"compute_{word}_interface",
-        result=result,
-        message=message,
+    event = f"compute_{word}_interface"
+    history.finish_change(
+        conn, record, interface.action_id, interface.since, moment, event=event, message=message
     )
-    history.add_events(conn, event)
-    history.finish_action(conn, interface.action_id, moment, result, message)
 
 
 def _fields(record: InstanceRecord, kept: Sequence[Socket]) -> Json:

@@ -41,17 +41,8 @@ def ended(
     """The volume's change is over, where the history waits for its end; `message`: why it failed."""
     if volume.action_id is None:
         return
-    result = history.SUCCESS if message is None else history.ERROR
-    started = datetime.fromisoformat(volume.since) if volume.since else record.updated_at
-    event = history.event_of(
-        replace(record, action_id=volume.action_id, updated_at=started),
-        moment,
-        event=f"compute_{action_of(volume.change or ATTACHING)}",
-        result=result,
-        message=message,
-    )
-    history.add_events(conn, event)
-    history.finish_action(conn, volume.action_id, moment, result, message)
+    event = f"compute_{action_of(volume.change or ATTACHING)}"
+    history.finish_change(conn, record, volume.action_id, volume.since, moment, event=event, message=message)
 
 
 def action_of(change: str) -> str:

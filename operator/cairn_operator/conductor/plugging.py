@@ -6,8 +6,6 @@ cannot do it says so by a permanent fault of that Guest: then the row goes back,
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import structlog
 
 from cairn_crds import Guest
@@ -16,6 +14,7 @@ from cairn_database import InstanceRecord, InterfaceRecord
 from cairn_database.networking import plugging
 from cairn_operator.conductor.guest_spec import BEFORE_GUEST
 from cairn_operator.conductor.outcome import current_fault
+from cairn_operator.conductor.patience import late, seconds_left
 from cairn_operator.conductor.scope import Scope
 
 log = structlog.get_logger()
@@ -65,13 +64,11 @@ def _failure(
     fault = current_fault(guest) if guest is not None else None
     if fault is not None and fault.permanent:
         return fault.message
-    began = datetime.fromisoformat(interface.since) if interface.since else record.updated_at
-    left = scope.env.settings.task_timeout_seconds - (scope.now - began).total_seconds()
+    left = seconds_left(scope, record, interface.since)
     if left > 0:
         scope.after(left)
         return None
-    why = f" The last it said: {fault.message}" if fault is not None else " Is its agent running?"
-    return f"Host {record.host} has not done it in time.{why}"
+    return late(record, fault)
 
 
 def _tell(

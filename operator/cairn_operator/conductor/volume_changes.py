@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import structlog
 
 from cairn_crds import Guest
@@ -14,6 +12,7 @@ from cairn_database.volumes import attaching, swapping
 from cairn_database.volumes.journal import ATTACHING, DETACHING, SWAPPING
 from cairn_operator.conductor.guest_spec import BEFORE_GUEST
 from cairn_operator.conductor.outcome import current_fault
+from cairn_operator.conductor.patience import late, seconds_left
 from cairn_operator.conductor.scope import Scope
 
 log = structlog.get_logger()
@@ -85,23 +84,11 @@ def _failure(scope: Scope, record: InstanceRecord, guest: Guest | None, volume: 
     fault = current_fault(guest) if guest is not None and _is_told(guest, volume) else None
     if fault is not None and fault.permanent:
         return fault.message
-    left = _left(scope, record, volume)
+    left = seconds_left(scope, record, volume.since)
     if left > 0:
         scope.after(left if volume.made else min(left, UNMADE_LOOK_AGAIN))
         return None
-    return _late(record, guest)
-
-
-def _left(scope: Scope, record: InstanceRecord, volume: AttachedVolume) -> float:
-    """Seconds that the host still has."""
-    began = datetime.fromisoformat(volume.since) if volume.since else record.updated_at
-    return scope.env.settings.task_timeout_seconds - (scope.now - began).total_seconds()
-
-
-def _late(record: InstanceRecord, guest: Guest | None) -> str:
-    fault = current_fault(guest) if guest is not None else None
-    why = f" The last it said: {fault.message}" if fault is not None else " Is its agent running?"
-    return f"Host {record.host} has not done it in time.{why}"
+    return late(record, current_fault(guest) if guest is not None else None)
 
 
 async def _give_up_late(scope: Scope, record: InstanceRecord, changing: list[AttachedVolume]) -> bool:
@@ -113,11 +100,11 @@ async def _give_up_late(scope: Scope, record: InstanceRecord, changing: list[Att
         swap = swap_of(scope.guest, one)
         if swap is not None and not scope.env.is_silent(record.host or ""):
             continue
-        left = _left(scope, record, one)
+        left = seconds_left(scope, record, one.since)
         if left > 0:
             scope.after(left if one.successor.made else min(left, UNMADE_LOOK_AGAIN))
             continue
-        message = _late(record, scope.guest)
+        message = late(record, current_fault(scope.guest) if scope.guest is not None else None)
         scope.record = await swapping.cancel(scope.env.db, record.id, record.version, one.volume_id, message)
         _tell(scope, changing, [], {one.volume_id: message})
         scope.after(0)
