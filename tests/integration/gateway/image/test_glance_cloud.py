@@ -16,6 +16,8 @@ from support.openstack_cloud import FAST
 from support.openstack_services import RunningGlance
 
 DATA = b"a disk in glance" * 1000
+LOOK_SECONDS = 0.3
+"""Between two looks at Glance, which asks Keystone about the token every time."""
 
 
 class Client:
@@ -63,6 +65,7 @@ class Client:
         """Wait until those are active and no others are there."""
 
         def look() -> bool:
+            time.sleep(LOOK_SECONDS)
             found = wanted()
             return sorted(found) == sorted(names) and all(i["status"] == "active" for i in found.values())
 
@@ -87,6 +90,7 @@ def gateway_settings(glance: RunningGlance) -> dict[str, object]:
         "identity__service_user": keystone.admin_user,
         "identity__service_password": keystone.admin_password,
         "identity__service_project": "admin",
+        "identity__cache_seconds": 60,
         "images__backend": "glance",
         "images__glance__url": glance.url,
         "images__glance__keystone_url": keystone.url,
