@@ -15,6 +15,7 @@ from cairn_crds.guest import node_namespace
 from cairn_crds.instance import PowerState
 from cairn_database import InstanceRecord, VmState, audit, instances
 from cairn_operator.conductor.projection import View, project
+from faults import checker_volumes
 from faults.world.world import World
 
 AWAKE = (PowerState.RUNNING, PowerState.PAUSED)
@@ -49,10 +50,12 @@ class Watcher:
     def look_at_machines(self) -> None:
         """Promises 1 and 5: one awake machine per id, and none made for who is deleted."""
         awake: Counter[str] = Counter()
+        machines = []
         for name, host in self._world.hosts.items():
             for machine in host.machines():
                 if machine.power_state in AWAKE:
                     awake[machine.instance_id] += 1
+                    machines.append(machine)
                 key = (name, machine.instance_id)
                 if key not in self._known:
                     self._known.add(key)
@@ -60,6 +63,8 @@ class Watcher:
         for instance_id, count in awake.items():
             if count > 1:
                 self._break(f"1: machine {instance_id} runs {count} times")
+        for finding in checker_volumes.doubled_volumes(machines):
+            self._break(finding)
 
     def _look_at_new(self, key: tuple[str, str]) -> None:
         row = self._world.sql.raw.execute("SELECT deleted FROM instances WHERE id = ?", [key[1]]).fetchone()
@@ -70,6 +75,8 @@ class Watcher:
         """Promise 2."""
         for row in self._world.sql.raw.execute(OVERFULL).fetchall():
             self._break(f"2: host {row[0]} is overfull: {row[1:]}")
+        for finding in checker_volumes.crowded_groups(self._world):
+            self._break(finding)
 
     def _break(self, finding: str) -> None:
         if finding not in self.broken:
@@ -80,6 +87,7 @@ class Watcher:
 async def findings(world: World) -> list[str]:
     """What is not as it should be now that all is quiet."""
     found = [finding async for finding in _rows(world)]
+    found += [finding async for finding in checker_volumes.findings(world)]
     found += [f"4: {finding}" for finding in await audit.findings(world.db)]
     found += list(_lost(world))
     return found
@@ -96,7 +104,11 @@ async def _rows(world: World) -> AsyncIterator[str]:
         if body is None:
             yield f"6: {record.name} has a row and no Instance"
             continue
-        for finding in (*_compare_resource(record, body, world), *_compare_machine(record, world)):
+        for finding in (
+            *checker_volumes.unsettled(record),
+            *_compare_resource(record, body, world),
+            *_compare_machine(record, world),
+        ):
             yield finding
     for name, body in shown.items():
         accepted = [c for c in body["status"].get("conditions", []) if c["type"] == "Accepted"]
@@ -165,6 +177,7 @@ def _compare_machine(record: InstanceRecord, world: World) -> Iterator[str]:
         yield f"6: {record.name}: the row says {record.power_state}, the hypervisor {power}"
     if machine is not None and machine.complete:
         yield from _compare_volumes(record, machine)
+        yield from checker_volumes.wired_otherwise(record, machine)
     if guest is not None and guest["status"].get("powerState") != str(power):
         yield f"6: {record.name}: the Guest says {guest['status'].get('powerState')}, the hypervisor {power}"
 

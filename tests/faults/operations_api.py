@@ -21,7 +21,7 @@ async def create_by_api(play: Play) -> str | None:
     world, name = play.world, play.next_name()
     spec = InstanceSpec.model_validate({"image": "demo", **random_spec(play), "displayName": name})
     wishes = spec.networks if spec.networks is not None else [None]
-    networks = [_network(world, wish.network if wish else "blue") for wish in wishes]
+    networks = [network_document(world, wish.network if wish else "blue") for wish in wishes]
     server_id = str(world.clock.new_uuid())
     flavor = world.server.body("flavors", "", spec.flavor)
     image = world.server.body("images", "", "demo")
@@ -58,7 +58,8 @@ async def create_by_api(play: Play) -> str | None:
     return f"create {name} by API"
 
 
-def _network(world: World, name: str) -> dict[str, Any]:
+def network_document(world: World, name: str) -> dict[str, Any]:
+    """As a row keeps it."""
     body = world.server.body("networks", "", name)
     assert body is not None
     return {"name": name, "id": body["metadata"]["uid"], **body["spec"]}

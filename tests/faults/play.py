@@ -16,6 +16,7 @@ from faults.actors import Play, perform
 from faults.checker import Broken, Watcher, findings
 from faults.operations import OPERATIONS
 from faults.operations_moving import MOVING
+from faults.operations_volumes import INTERFACES, VOLUMES
 from faults.world.mishaps import CALM, Weather
 from faults.world.running import run
 from faults.world.settings import CANARIES
@@ -114,8 +115,9 @@ async def _play(
 ) -> None:
     rng = random.Random(f"play {report.seed}")
     actors = Play(world, rng)
-    everything = {**OPERATIONS, **MOVING}
-    table = {name: item for name, item in everything.items() if only is None or name in only}
+    usual = {**OPERATIONS, **MOVING}
+    everything = {**usual, **VOLUMES, **INTERFACES}
+    table = {name: item for name, item in everything.items() if name in (only or usual)}
     names, weights = list(table), [item.weight for item in table.values()]
     while report.operations < operations and time.monotonic() < until:
         world.set_weather(rng.choice(WEATHERS))

@@ -241,9 +241,10 @@ async def find(db: Database, project: str, word: str) -> VolumeRecord | None:
 
 
 async def keys(db: Database) -> list[tuple[str, str, bool]]:
-    """(namespace, name, whether it is being deleted) of every volume."""
+    """(namespace, name, whether something is to be done: it is deleted, made or grown) of every volume."""
     columns = volumes.c
-    statement = sa.select(columns.namespace, columns.name, columns.deleting)
+    unmade = sa.and_(columns.host.is_not(None), columns.made_gib < columns.size_gib)
+    statement = sa.select(columns.namespace, columns.name, sa.or_(columns.deleting, unmade))
     return await db.read(lambda conn: [tuple(row) for row in conn.execute(statement)])
 
 

@@ -62,17 +62,17 @@ class Volumes:
         ]
 
     async def sweep(self, context: MirrorContext, mirrors: MirrorController) -> None:
-        """Volumes that have no resource (yet, or any more), and those that go with an instance; attachments
-        whose instance is gone."""
+        """Volumes that have no resource (yet, or any more), those that go with an instance, and those that an
+        instance waits for; attachments whose instance is gone."""
         if not self._volumes.synced:
             return
         for (namespace, name), body in self._attachments.bodies():
             if (namespace, body["spec"]["instance"]) not in self._env.instances:
                 mirrors.wake(("volumeattachments", (namespace, name)))
-        for namespace, name, deleting in await store.keys(context.db):
+        for namespace, name, pending in await store.keys(context.db):
             key = ("volumes", (namespace, name))
             if (namespace, name) in self._volumes:
-                if deleting:
+                if pending:
                     mirrors.wake(key)
             elif mirrors.owns(key):
                 await self._without_resource(context, namespace, name)

@@ -83,6 +83,7 @@ class VolumeMirror:
             return
         try:
             await store.begin_delete(context.db, record.id)
+            await self._forget_elsewhere(context, record)
             if record.host is not None and not await self._remove_file(context, record, record.host):
                 raise NotGoneYet(f"Host {record.host} is removing its file.")
             await store.finish_delete(context.db, record.id)
@@ -99,6 +100,7 @@ class VolumeMirror:
             if other is not None:
                 record = await store.keep_elsewhere(context.db, record.id, host, other)
                 host = other
+        await self._forget_elsewhere(context, record)
         wanted = HostVolumeSpec(
             volume=VolumeReference(namespace=record.namespace, name=record.name),
             size_gib=record.size_gib,
@@ -119,6 +121,19 @@ class VolumeMirror:
             self.host_volumes.put(await context.kubernetes.patch(HostVolume, record.id, namespace, body))
             return record
         return await _take_answer(context.db, record, found)
+
+    async def _forget_elsewhere(self, context: MirrorContext, record: VolumeRecord) -> None:
+        """Another host looks after a shared one now: the one before, lost then, knows nothing of it when it
+        comes back, and so removes nothing."""
+        own = node_namespace(record.host or "")
+        for namespace, name in [] if record.is_local else self.host_volumes.named(record.id):
+            if namespace == own:
+                continue
+            try:
+                await context.kubernetes.delete(HostVolume, name, namespace)
+            except NotFound:
+                continue
+            log.info("volume.kept_elsewhere", volume_id=record.id, host=record.host)
 
     async def _create(
         self, context: MirrorContext, volume_id: str, host: str, wanted: HostVolumeSpec

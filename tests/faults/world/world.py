@@ -84,6 +84,9 @@ class World:
             name: Host(name, capacity, self.gates, directory, self.wires)
             for name in (f"node-{number}" for number in range(shape.hosts))
         }
+        shared: dict[tuple[str, str], dict[str, Any]] = {}
+        for host in self.hosts.values():
+            host.driver.volumes._known = shared  # local ones are kept by host, the others all see
         self.names = [
             *(f"conductor-{number}" for number in range(shape.conductors)),
             *(f"scheduler-{number}" for number in range(shape.schedulers)),

@@ -1,0 +1,68 @@
+"""Volumes whose hosts are lost, and volumes whose conductor is told nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from cairn_crds import API_VERSION, ComputeNode, Volume
+from cairn_database.volumes import attaching, store
+from cairn_database.volumes.wants import VolumeWant
+from faults.actors import Play
+from faults.scenario import boot, scene
+from faults.world.world import PROJECT, Shape, World
+
+SMALL = Shape(hosts=2, conductors=1, schedulers=1)
+
+
+def make(world: World, **spec: str) -> None:
+    """kubectl create: Volume data."""
+    metadata = {"name": "data", "namespace": PROJECT}
+    body = {"apiVersion": API_VERSION, "kind": "Volume", "metadata": metadata}
+    world.create({**body, "spec": {"sizeGiB": 1, **spec}})
+
+
+def is_made(world: World) -> bool:
+    """Whether its file is there."""
+    rows = world.sql.raw.execute("SELECT made_gib FROM volumes").fetchall()
+    return bool(rows) and rows[0][0] == 1
+
+
+def test_a_shared_volume_of_a_lost_host_is_looked_after_by_one_host() -> None:
+    """The HostVolume of the first is gone when that host comes back."""
+
+    async def act(world: World) -> None:
+        make(world, backend="Shared", host="node-0")
+        await world.until(lambda: is_made(world), "its file")
+        world.lose_host("node-0")
+        world.change(ComputeNode, "node-0", {"spec": {"forcedDown": True}})
+        await asyncio.sleep(2.0)
+        world.change(Volume, "data", {"spec": {"description": "still wanted"}})
+        await world.until(lambda: world.server.body("hostvolumes", "cairn-node-node-1", name(world)), "moved")
+        world.find_host("node-0")
+
+    scene(act, shape=SMALL)
+
+
+def name(world: World) -> str:
+    """The volume's id."""
+    found: str = world.sql.raw.execute("SELECT id FROM volumes").fetchone()[0]
+    return found
+
+
+def test_a_volume_is_made_for_whom_it_is_attached_to_though_nobody_tells_of_it() -> None:
+    """The gateway that attached it died before it could give its conductor a hint."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        make(world)
+        await world.until(lambda: world.sql.raw.execute("SELECT id FROM volumes").fetchall(), "its row")
+        await asyncio.sleep(3.0)
+        (server_id,) = play.ids()
+        volume = await store.at(world.db, PROJECT, "data")
+        assert volume is not None
+        await attaching.attach(world.db, server_id, play.asked(), VolumeWant(volume_id=volume.id))
+        await world.until(lambda: is_made(world), "its file")
+
+    scene(act, shape=SMALL)
