@@ -58,6 +58,10 @@ async def _snapshot(play: Play, record: InstanceRecord) -> None:
     await reshaping.snapshot(db, record.id, play.asked(), image_id=image_id, url=url)
 
 
+async def _unshelve(play: Play, record: InstanceRecord) -> None:
+    await shelving.unshelve(play.world.db, record.id, play.asked())
+
+
 def _moving(name: str) -> Callable[[Play, InstanceRecord], Awaitable[Any]]:
     return lambda play, record: getattr(moving, name)(play.world.db, record.id, play.asked())
 
@@ -136,7 +140,7 @@ MOVING: dict[str, Operation] = {
     "shelve": Operation(2, _on_row(_shelve, "shelve"), needs_sql=True, needs_api=False),
     "unshelve": Operation(
         3,
-        _on_row(_moving("unshelve"), "unshelve", VmState.SHELVED, VmState.SHELVED_OFFLOADED),
+        _on_row(_unshelve, "unshelve", VmState.SHELVED, VmState.SHELVED_OFFLOADED),
         needs_sql=True,
         needs_api=False,
     ),
