@@ -12,7 +12,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
+
+# The same examples every time, and no word about how fast the machine is: others use it at the same time.
+settings.register_profile(
+    "cairn", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("cairn")
 
 TOGETHER = (
     "tests/e2e",
