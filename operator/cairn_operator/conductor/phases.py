@@ -9,17 +9,14 @@ version they were decided on; whoever loses starts again from the top.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import structlog
 
-from cairn_crds import ConditionStatus, Guest, Instance, InstanceSpec, Metadata
-from cairn_crds.base import INSTANCE_FINALIZER, INSTANCE_LABEL
-from cairn_crds.conditions import find_condition
+from cairn_crds import Instance
+from cairn_crds.base import INSTANCE_FINALIZER
 from cairn_database import (
     AddressesExhausted,
     AddressInUse,
-    InstanceRecord,
     MacInUse,
     NameTaken,
     NetworkNotFound,
@@ -29,7 +26,6 @@ from cairn_database import (
     QuotaExceeded,
     ServerGroupNotFound,
     TaskState,
-    VmState,
     addresses,
     failures,
     instances,
@@ -40,22 +36,19 @@ from cairn_database.admission import Refusal
 from cairn_database.networking.errors import PortInUse, PortNotFound, SecurityGroupNotFound
 from cairn_operator.catalog import Catalog
 from cairn_operator.conductor import images, metrics
+from cairn_operator.conductor.binding import find_row, release, release_deleted, restore_resource
 from cairn_operator.conductor.changes import apply_edits, group_id
 from cairn_operator.conductor.flow_running import act_on_time, run_flow
 from cairn_operator.conductor.guests import keep_guests, remove_guests, take_outcome
-from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.plugging import settle_interfaces
-from cairn_operator.conductor.projection import View, is_passing, project
 from cairn_operator.conductor.resolve import ResolvedRequest, resolve
 from cairn_operator.conductor.scope import Scope
+from cairn_operator.conductor.showing import show, tell_no_valid_host
 from cairn_operator.conductor.volume_changes import settle_volumes
 from cairn_operator.conductor.volumes import place_volumes
 from cairn_operator.conductor.wishes import new_request_id
-from cairn_runtime.kubernetes import AlreadyExists, NotFound, merge_diff
 
 log = structlog.get_logger()
-Seen = tuple[int, dict[str, Any]]
-"""A generation, and what of the spec may change as it was in that generation."""
 Phase = Callable[[Scope], Awaitable[bool]]
 """True: go on with the next phase. False: this run is over."""
 
@@ -66,10 +59,6 @@ REFUSALS: dict[type[Exception], str] = {
     ProjectDisabled: "ProjectDisabled",
     ServerGroupNotFound: "ServerGroupNotFound",
 }
-
-
-SUCCESSOR_LOOK_AGAIN = 1.0
-"""Seconds between two looks at whether a name has become free."""
 
 REFUSED_LOOK_AGAIN = 30.0
 """Seconds; a change of what the spec refers to is acted upon at once, freed quota only then."""
@@ -88,138 +77,6 @@ NO_INTERFACE = (
     SecurityGroupNotFound,
 )
 """Why an instance does not get the interfaces that it asks for."""
-
-
-async def find_row(scope: Scope) -> bool:
-    """Which row is it? A resource only ever meets the live row of its own namespace and name."""
-    namespace, name = scope.key
-    scope.record = await instances.get_by_name(scope.env.db, namespace, name)
-    instance, record = scope.instance, scope.record
-    scope.found = record.version if record is not None else None
-    if instance is not None and record is not None and record.resource_uid != instance.metadata.uid:
-        if record.resource_uid is not None and record.task_state is TaskState.DELETING:
-            # Its own resource was removed by force and the name used again: the new one waits its turn.
-            scope.instance = None
-            scope.after(SUCCESSOR_LOOK_AGAIN)
-            return True
-        return await _meet(scope, record, instance)
-    return instance is not None or scope.record is not None
-
-
-async def _meet(scope: Scope, record: InstanceRecord, instance: Instance) -> bool:
-    """A live row and a resource of its name that it does not know yet.
-
-    What the watch has told may be old: a predecessor that is long gone, and was being deleted when it was
-    seen, must not take its successor's row along. So the API server is asked.
-    """
-    if instance.metadata.labels.get(INSTANCE_LABEL) != record.id or instance.metadata.deletion_timestamp:
-        found = await _as_it_is(scope, instance)
-        if found is None or found.metadata.uid == record.resource_uid:
-            scope.instance = found
-            return True
-        own = found.metadata.labels.get(INSTANCE_LABEL) == record.id
-        if found.metadata.deletion_timestamp is not None and not own:
-            scope.after(SUCCESSOR_LOOK_AGAIN)  # held by somebody else, and no business of this row's
-            return False
-        scope.instance = instance = found
-    scope.record = await _bind(scope, record, instance, _seen(instance, record))
-    return True
-
-
-async def _as_it_is(scope: Scope, instance: Instance) -> Instance | None:
-    """The resource of that name, from the API server; None where there is none."""
-    metadata = instance.metadata
-    try:
-        body = await scope.env.kubernetes.get(Instance, metadata.name, metadata.namespace)
-    except NotFound:
-        return None
-    scope.env.instances.put(body)
-    found: Instance = Instance.from_api(body)
-    return found
-
-
-def _seen(instance: Instance, record: InstanceRecord) -> Seen:
-    """What the row knows of the spec: the first generation, where it was made for the row; else nothing."""
-    if instance.metadata.labels.get(INSTANCE_LABEL) != record.id:
-        return 0, {}
-    first = instance.metadata.generation == 1
-    return 1, instance.spec.changeable() if first else record.request.get("shown", {})
-
-
-async def _bind(scope: Scope, record: InstanceRecord, instance: Instance, seen: Seen) -> InstanceRecord:
-    """The row belongs to this resource from now on. Every resource counts its generations from 1."""
-    return await instances.bind(
-        scope.env.db,
-        record.id,
-        record.version,
-        resource_uid=instance.metadata.uid,
-        generation=seen[0],
-        shown=seen[1],
-    )
-
-
-async def restore_resource(scope: Scope) -> bool:
-    """A row whose resource was lost gets it back; its machine is not touched."""
-    record = scope.record
-    if scope.instance is not None or record is None or scope.is_deleting:
-        return True
-    spec = InstanceSpec.model_validate(record.request["spec"])
-    wanted = Instance(
-        metadata=Metadata(
-            name=record.name,
-            namespace=record.namespace,
-            labels={INSTANCE_LABEL: record.id},
-            finalizers=[INSTANCE_FINALIZER],
-        ),
-        spec=spec,
-    )
-    try:
-        body = await scope.env.kubernetes.create(Instance, wanted.manifest())
-    except AlreadyExists:
-        body = await scope.env.kubernetes.get(Instance, record.name, record.namespace)
-        scope.env.instances.put(body)
-        scope.after(0)
-        return False
-    scope.env.instances.put(body)
-    restored: Instance = Instance.from_api(body)
-    scope.instance = restored
-    seen = restored.metadata.generation, restored.spec.changeable()
-    scope.record = await _bind(scope, record, restored, seen)
-    if record.resource_uid is None:  # the gateway that accepted it did not come to make it
-        scope.env.events.normal(restored, "Created", f"Asked for through the Compute API as {record.id}.")
-        return True
-    metrics.REPAIRS.labels("instance").inc()
-    log.warning("instance.restored", instance_id=record.id, namespace=record.namespace, name=record.name)
-    scope.env.events.normal(restored, "Restored", f"The resource was lost; made again from row {record.id}.")
-    return True
-
-
-async def release_deleted(scope: Scope) -> bool:
-    """A deleted resource without a row has nothing left to wait for."""
-    instance = scope.instance
-    if scope.record is not None or instance is None or instance.metadata.deletion_timestamp is None:
-        return True
-    await release(scope)
-    return False
-
-
-async def release(scope: Scope) -> None:
-    """Take Cairn's finalizer off, and with it let the resource go."""
-    instance = scope.instance
-    scope.env.blocked.discard(scope.key)
-    scope.env.tried_with.pop(scope.key, None)
-    if instance is None or INSTANCE_FINALIZER not in instance.metadata.finalizers:
-        return
-    rest = [name for name in instance.metadata.finalizers if name != INSTANCE_FINALIZER]
-    patch = {"metadata": {"finalizers": rest or None, "resourceVersion": instance.metadata.resource_version}}
-    try:
-        body = await scope.env.kubernetes.patch(
-            Instance, instance.metadata.name, instance.metadata.namespace, patch
-        )
-    except NotFound:
-        return
-    # Until the watch tells that it has gone, nobody releases it a second time.
-    scope.env.instances.put(body)
 
 
 async def register(scope: Scope) -> bool:
@@ -381,86 +238,6 @@ def _is_being_taken_in(scope: Scope, error: Exception) -> bool:
 def _tell_error(scope: Scope) -> None:
     if scope.instance is not None and scope.record is not None:
         scope.env.events.warning(scope.instance, "Failed", scope.record.fault_message or "It failed.")
-
-
-async def show(scope: Scope) -> bool:
-    """Write Instance.status where it does not say what is so."""
-    instance, record = scope.instance, scope.record
-    if instance is None:
-        return False
-    guest = scope.guest
-    status = project(View(instance, record, guest, scope.refusal), scope.now)
-    before, after = instance.status.to_api(), status.to_api()
-    if record is None and not after["conditions"] and not before.get("conditions"):
-        return False
-    patch = merge_diff(before, after)
-    if not patch:
-        return False
-    if record is not None and is_passing(record) and not _worth_showing(scope):
-        return False
-    _tell_refusal(scope, instance)
-    _tell_fault(scope, instance, guest)
-    body = {"metadata": {"resourceVersion": instance.metadata.resource_version}, "status": patch}
-    try:
-        answer = await scope.env.kubernetes.patch(
-            Instance, instance.metadata.name, instance.metadata.namespace, body, "status"
-        )
-    except NotFound:
-        return False
-    scope.take_answer(scope.env.instances, answer)
-    return False
-
-
-def _worth_showing(scope: Scope) -> bool:
-    """A passing state is shown once it has lasted, and not too many of them a second."""
-    if scope.record is None:
-        return True
-    patience = scope.env.settings.patience_seconds
-    lasted = (scope.now - scope.record.updated_at).total_seconds()
-    if lasted < patience:
-        scope.after(patience - lasted + 0.01)
-        return False
-    if not scope.env.pacing.take():
-        scope.after(patience)
-        return False
-    return True
-
-
-def _tell_refusal(scope: Scope, instance: Instance) -> None:
-    refusal = scope.refusal
-    if refusal is None:
-        return
-    type_ = "Accepted" if scope.record is None else "SpecApplied"
-    shown = find_condition(instance.status.conditions, type_)
-    if shown and shown.status is ConditionStatus.FALSE and shown.message == refusal.message:
-        return
-    scope.env.events.warning(instance, refusal.reason, refusal.message)
-
-
-def _tell_fault(scope: Scope, instance: Instance, guest: Guest | None) -> None:
-    """What the host runs into and tries again; what it gives up is told where that is taken in."""
-    record = scope.record
-    fault = current_fault(guest) if guest is not None else None
-    if fault is None or fault.permanent or record is None or record.task_state is None:
-        return
-    shown = find_condition(instance.status.conditions, "Ready")
-    if shown is None or shown.reason != fault.reason:
-        message = f"Host {record.host}: {fault.message} (trying again)"
-        scope.env.events.warning(instance, fault.reason, message)
-
-
-async def tell_no_valid_host(scope: Scope) -> bool:
-    """The scheduler wrote its verdict into the row; the user hears of it here."""
-    record, instance = scope.record, scope.instance
-    if record is None or instance is None or record.vm_state is not VmState.ERROR:
-        return True
-    scope.env.awaiting.pop(record.id, None)
-    shown = find_condition(instance.status.conditions, "Ready")
-    if record.placement_message and not (shown and shown.reason == "Error"):
-        scope.env.events.warning(instance, "NoValidHost", record.placement_message)
-    if record.host is None:
-        scope.env.blocked.add(scope.key)
-    return True
 
 
 PHASES: tuple[Phase, ...] = (
