@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from cairn_crds import Instance
+from cairn_crds import API_VERSION, Instance
 from faults.actors import MOST_INSTANCES, POWER, Play
-from faults.world.world import PROJECT
+from faults.world.world import PROJECT, World
+
+GROUPS: dict[str, dict[str, Any]] = {
+    "apart-in-twos": {"policy": "anti-affinity", "maxServerPerHost": 2},
+    "together": {"policy": "affinity"},
+}
+"""The server groups that some Instances are in."""
+
+
+def make_groups(world: World) -> None:
+    """kubectl create: the ServerGroups, before anything is played."""
+    for name, spec in GROUPS.items():
+        metadata = {"name": name, "namespace": PROJECT}
+        world.create({"apiVersion": API_VERSION, "kind": "ServerGroup", "metadata": metadata, "spec": spec})
 
 
 async def create(play: Play) -> str | None:
@@ -33,6 +46,8 @@ def random_spec(play: Play) -> dict[str, Any]:
         spec["networks"] = []
     if rng.random() < 0.1:
         spec["powerState"] = rng.choice(POWER)
+    if rng.random() < 0.15:
+        spec["schedulerHints"] = {"group": rng.choice(list(GROUPS))}
     return spec
 
 

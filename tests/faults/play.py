@@ -15,6 +15,7 @@ from cairn_crds import Instance
 from faults.actors import Play, perform
 from faults.checker import Broken, Watcher, findings
 from faults.operations import OPERATIONS
+from faults.operations_kubectl import make_groups
 from faults.operations_moving import MOVING
 from faults.operations_volumes import INTERFACES, VOLUMES
 from faults.world.mishaps import CALM, Weather
@@ -115,6 +116,7 @@ async def _play(
 ) -> None:
     rng = random.Random(f"play {report.seed}")
     actors = Play(world, rng)
+    make_groups(world)
     usual = {**OPERATIONS, **MOVING}
     everything = {**usual, **VOLUMES, **INTERFACES}
     table = {name: item for name, item in everything.items() if name in (only or usual)}

@@ -66,3 +66,25 @@ def test_a_volume_is_made_for_whom_it_is_attached_to_though_nobody_tells_of_it()
         await world.until(lambda: is_made(world), "its file")
 
     scene(act, shape=SMALL)
+
+
+def test_a_volume_that_is_deleted_as_it_is_attached_is_made_and_goes_when_it_is_let_go() -> None:
+    """kubectl delete and the Compute API in the same moment: it is in use, so the deletion waits."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        make(world)
+        await world.until(lambda: world.sql.raw.execute("SELECT id FROM volumes").fetchall(), "its row")
+        await asyncio.sleep(3.0)
+        (server_id,) = play.ids()
+        await attaching.attach(world.db, server_id, play.asked(), VolumeWant(volume_id=name(world)))
+        world.remove(Volume, "data")
+        await world.until(lambda: is_made(world), "its file")
+        machines = [host.machine(server_id) for host in world.hosts.values()]
+        (machine,) = [machine for machine in machines if machine is not None]
+        await world.until(lambda: machine.shape["volumes"], "it is plugged in")
+        await attaching.detach(world.db, server_id, play.asked(), name(world))
+        await world.until(lambda: not world.server.body("volumes", PROJECT, "data"), "it goes")
+
+    scene(act, shape=SMALL)

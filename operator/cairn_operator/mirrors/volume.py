@@ -88,6 +88,8 @@ class VolumeMirror:
                 raise NotGoneYet(f"Host {record.host} is removing its file.")
             await store.finish_delete(context.db, record.id)
         except VolumeInUse as error:
+            # Whoever has it goes on using it, or is still to get it: the deletion waits.
+            await self._keep_file(context, record)
             raise NotGoneYet(str(error)) from error
 
     async def _keep_file(self, context: MirrorContext, record: VolumeRecord) -> VolumeRecord:
