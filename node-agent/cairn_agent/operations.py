@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from cairn_agent.drivers.api import DriverError, StepReporter, WrongPowerState
+from cairn_agent.drivers.api import DriverError, MachineNotFound, StepReporter, WrongPowerState
 from cairn_agent.drivers.api_operations import DiskSource, MachineOperation, OperationFailed
 from cairn_agent.drivers.driver import Driver
 from cairn_crds import Guest
@@ -166,7 +166,8 @@ class Operations:
             raise OperationFailed("nothing says where to migrate to")
         try:
             outcome = await self._driver.live_migrate(operation, wanted.destination, progress)
-        except WrongPowerState as error:  # it was shut down meanwhile, and nobody will start it
+        except (WrongPowerState, MachineNotFound) as error:
+            # Somebody has shut it down or undefined it meanwhile; nobody would start it while it is to move.
             raise OperationFailed(str(error)) from error
         return {} if outcome.downtime_ms is None else {"downtimeMs": str(outcome.downtime_ms)}
 

@@ -136,3 +136,16 @@ def test_an_order_to_prepare_that_is_late_makes_nothing() -> None:
             assert destination.machine(row.id) is None, "and nothing made there any more"
 
     scene(act, shape=SMALL)
+
+
+def test_a_machine_that_somebody_undefines_as_it_is_to_leave_is_made_again_where_it_was() -> None:
+    """There is nothing that could migrate: it ends, and is not tried until its time is up."""
+
+    async def act(world: World) -> None:
+        slow = world.faults.order("agent", "driver.live_migrate", Mishap.SLOW)
+        _play, source, _destination = await begin(world)
+        await world.until(lambda: not slow.times, "it begins")
+        world.hosts[source].driver.undefine(machine_of(world, "one").instance_id)
+        await end(world, "failed", "error")
+
+    scene(act, shape=SMALL)

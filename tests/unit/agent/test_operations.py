@@ -191,9 +191,12 @@ async def test_a_crashed_machine_is_shut_down_before_its_disks_go(bench: Bench) 
     assert await bench.driver.export_disks(NODE, ID, OPERATION)
 
 
-async def test_a_machine_that_is_off_does_not_move_while_it_runs(bench: Bench) -> None:
+@pytest.mark.parametrize("lost", ["stop", "undefine"])
+async def test_a_machine_that_is_not_there_to_move_ends_its_migration(bench: Bench, lost: str) -> None:
     await running(bench)
     bench.driver.stop(ID)
+    if lost == "undefine":
+        bench.driver.undefine(ID)
     where = {"host": "h2", "address": "nowhere"}
     bench.api.apply(operation=operation("LiveMigrate", destination=where))
     await bench.look()
