@@ -106,6 +106,11 @@ class Enforce:
 
 
 @dataclass(frozen=True)
+class TakeIn:
+    """A Guest made again from SQL: the machine's power is right as it is, its devices become what it says."""
+
+
+@dataclass(frozen=True)
 class Swap:
     """The spec has been reached but for volumes that are to be replaced: the next step of that."""
 
@@ -115,7 +120,7 @@ class Report:
     """The spec has been reached once: from here on the hypervisor is right."""
 
 
-Decision = Remove | Wait | Missing | Refuse | Operate | Spawn | Enforce | Swap | Report
+Decision = Remove | Wait | Missing | Refuse | Operate | Spawn | Enforce | TakeIn | Swap | Report
 
 
 def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = None) -> Decision:
@@ -160,7 +165,7 @@ def _decide_operation(guest: Guest, machine: MachineState | None) -> Decision | 
 def _decide_power(guest: Guest, machine: MachineState, boot_id: str | None) -> Decision:
     spec, status = guest.spec, guest.status
     if spec.launched and status.spec_generation == 0:
-        return Report()  # a Guest made again from SQL: the machine is taken as it is
+        return TakeIn()
     if status.phase is GuestPhase.READY and status.spec_generation >= guest.metadata.generation:
         host_went_down = boot_id is not None and status.boot_id not in (None, boot_id)
         if host_went_down and machine.power_state in _OFF:

@@ -28,6 +28,7 @@ from cairn_agent.converge import (
     Report,
     Spawn,
     Swap,
+    TakeIn,
     Wait,
     decide,
     power_calls,
@@ -112,11 +113,8 @@ class GuestReconciler:
     async def _converge(self, guest: Guest, node: str) -> None:
         instance_id = guest.instance_id
         machine = await self._driver.get(node, instance_id)
-        if machine is None and self._is_late(guest, node):
-            raise Late(
-                f"This host has let go of the machine in epoch {guest.spec.fencing_epoch}: only a newer "
-                "claim brings it back here."
-            )
+        if machine is None:
+            self._require_newer(guest, node)
         step = decide(guest, machine, self._boot_id if self._settings.resume_guests else None)
         makes = isinstance(step, Spawn) or (machine is None and isinstance(step, Operate))
         if makes and not await self._is_current(guest):
@@ -125,8 +123,7 @@ class GuestReconciler:
             case Remove():
                 await self._remove(guest, node)
             case Wait():
-                if machine is not None and machine.complete and guest.status.phase is GuestPhase.READY:
-                    await self._report(guest, power_state=machine.power_state)
+                await self._report_power(guest, machine)
             case Missing():
                 await self._report(guest, phase=GuestPhase.MISSING, power_state=PowerState.NO_STATE)
             case Refuse():
@@ -138,6 +135,10 @@ class GuestReconciler:
                 await self._enforce(guest, node, reboot=False)
             case Enforce(reboot):
                 await self._enforce(guest, node, reboot=reboot)
+            case TakeIn():
+                swapped = await self._plug(guest, node)
+                machine = await self._driver.get(node, instance_id)
+                await self._report_machine(guest, machine, reached=True, swapped=swapped)
             case Swap():
                 swapped = await swaps.advance(self._driver, guest, node)
                 await self._report_machine(guest, machine, swapped=swapped)
@@ -150,9 +151,18 @@ class GuestReconciler:
         for key in self._guests:
             self.queue.add(key)
 
-    def _is_late(self, guest: Guest, node: str) -> bool:
-        """Whether it orders a machine that this host has been told to let go of since."""
-        return not guest.spec.absent and self._fences[node].has(guest.instance_id, guest.spec.fencing_epoch)
+    async def _report_power(self, guest: Guest, machine: MachineState | None) -> None:
+        if machine is not None and machine.complete and guest.status.phase is GuestPhase.READY:
+            await self._report(guest, power_state=machine.power_state)
+
+    def _require_newer(self, guest: Guest, node: str) -> None:
+        """Raises Late where it orders a machine that this host has been told to let go of since."""
+        epoch = guest.spec.fencing_epoch
+        if not guest.spec.absent and self._fences[node].has(guest.instance_id, epoch):
+            raise Late(
+                f"This host has let go of the machine in epoch {epoch}: only a newer claim brings it "
+                "back here."
+            )
 
     async def _remove(self, guest: Guest, node: str) -> None:
         metadata = guest.metadata
@@ -257,10 +267,7 @@ class GuestReconciler:
         if reboot:
             with timed("reboot"):
                 await self._driver.reboot(node, instance_id, guest.spec.reboot.type)
-        swapped: list[GuestSwap] = []
-        if guest.status.spec_generation > 0 and not PLUGS.isdisjoint(self._driver.capabilities):
-            swapped = await swaps.advance(self._driver, guest, node)
-            await self._driver.reconfigure(node, instance_id, swaps.as_attached(guest.spec, swapped))
+        swapped = await self._plug(guest, node) if guest.status.spec_generation > 0 else []
         machine = await self._driver.get(node, instance_id)
         observed = machine.power_state if machine else PowerState.NO_STATE
         for call in power_calls(observed, guest.spec.power_state):
@@ -270,6 +277,15 @@ class GuestReconciler:
                 await self._driver.crash_dump(node, instance_id)
         machine = await self._driver.get(node, instance_id)
         await self._report_machine(guest, machine, reached=True, swapped=swapped)
+
+    async def _plug(self, guest: Guest, node: str) -> list[GuestSwap]:
+        """The machine has the devices that the spec says; how far the swaps of its volumes are."""
+        if PLUGS.isdisjoint(self._driver.capabilities):
+            return []
+        swapped = await swaps.advance(self._driver, guest, node)
+        spec = swaps.as_attached(guest.spec, swapped)
+        await self._driver.reconfigure(node, guest.instance_id, spec)
+        return swapped
 
     async def _call(self, call: Call, node: str, instance_id: str) -> None:
         driver = self._driver
@@ -293,8 +309,6 @@ class GuestReconciler:
         swapped: list[GuestSwap] | None = None,
     ) -> None:
         """`swapped`: how far the swaps of the spec's volumes are, where that has been looked at."""
-        restored = guest.spec.launched and guest.status.spec_generation == 0
-        reached = reached or restored
         await self._report(
             guest,
             phase=GuestPhase.READY if machine else GuestPhase.MISSING,

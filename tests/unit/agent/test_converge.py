@@ -16,6 +16,7 @@ from cairn_agent.converge import (
     Remove,
     Report,
     Spawn,
+    TakeIn,
     Wait,
     decide,
     power_calls,
@@ -173,7 +174,7 @@ def test_a_machine_that_lost_a_part_is_made_whole() -> None:
 @pytest.mark.parametrize("power", list(P))
 def test_a_guest_made_anew_takes_its_machine_as_it_is(power: PowerState) -> None:
     spec = {"launched": True, "powerState": "Stopped", "reboot": {"generation": 4, "type": "Hard"}}
-    assert decide(guest(spec=spec), machine(power)) == Report()
+    assert decide(guest(spec=spec), machine(power)) == TakeIn()
 
 
 def test_a_machine_of_a_newer_claim_is_left_alone() -> None:

@@ -11,6 +11,14 @@ from cairn_agent.settings import AgentSettings
 from cairn_crds.instance import PowerState
 from unit.agent.conftest import ID, NODE, Bench
 
+NETWORK = {
+    "network": "blue",
+    "cidr": "10.20.0.0/24",
+    "gateway": "10.20.0.1",
+    "mac": "fa:16:3e:00:00:01",
+    "address": "10.20.0.9",
+}
+
 
 async def power(bench: Bench) -> PowerState | None:
     machine = await bench.driver.get(NODE, ID)
@@ -176,6 +184,17 @@ async def test_a_guest_made_anew_reports_its_machine_as_it_is(bench: Bench) -> N
     assert await power(bench) is PowerState.SHUTDOWN
     status = bench.api.status
     assert (status["phase"], status["powerState"], status["specGeneration"]) == ("Ready", "Shutdown", 1)
+
+
+async def test_a_guest_made_anew_has_the_devices_that_it_says(bench: Bench) -> None:
+    """It was lost between the change of a device and what the host made of it."""
+    bench.api.apply(networks=[NETWORK])
+    await bench.look()
+    bench.api.finish_delete()
+    bench.api.apply(launched=True, networks=[])
+    await bench.look()
+    [machine] = [found for found in bench.driver._nodes[NODE].values() if found.instance_id == ID]
+    assert machine.shape["macs"] == []
 
 
 async def test_a_machine_of_a_newer_claim_is_left_alone(bench: Bench) -> None:
