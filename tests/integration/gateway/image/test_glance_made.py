@@ -26,7 +26,7 @@ def instance() -> InstanceRecord:
     """One of project green, as far as images of it say."""
     image = {"id": "base", "minMemoryMiB": 64, "properties": {"os_type": "linux", "image_type": "x"}}
     fields = {"id": str(uuid.uuid4()), "project": "green", "user_id": "ann", "image": image}
-    return cast(InstanceRecord, SimpleNamespace(**fields, flavor={"diskGiB": 1}))
+    return cast(InstanceRecord, SimpleNamespace(**fields, root_gib=1))
 
 
 async def reserve(abroad: Abroad, of: InstanceRecord, **options: Any) -> str:
