@@ -64,6 +64,8 @@ class Hosts:
             _ip("-n", self.switch, "link", "delete", port)
         _ip("-n", self.switch, "link", "add", port, "type", "veth", "peer", "fabric", "netns", namespace)
         _ip("-n", self.switch, "link", "set", port, "master", "switch", "up")
+        # A rebooted host has the network card that it had: the others remember its address.
+        _ip("-n", namespace, "link", "set", "fabric", "address", f"52:54:00:fe:00:{number:02x}")
         _ip("-n", namespace, "address", "add", address, "dev", "fabric")
         _ip("-n", namespace, "link", "set", "fabric", "up")
         # QEMU hangs on disks that it copies to a host that has gone silent until TCP gives up: by default
