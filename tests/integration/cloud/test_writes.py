@@ -111,6 +111,18 @@ def test_twenty_boots_and_deletes_at_once_cost_no_more_each(cairn: Cairn, quiet:
     assert sum(write.resource != "instances/status" for write in deletes) == 3 * len(names)
 
 
+ALIVE = {("patch", "leases"), ("patch", "computenodes/status")}
+"""What says that somebody is there."""
+
+
+def what_is_written(cairn: Cairn, seconds: float) -> set[tuple[str, str]]:
+    """By Cairn, within that time: verb and resource."""
+    mark = cairn.plane.mark()
+    time.sleep(seconds)
+    writes = cairn.plane.writes_since(mark)
+    return {(w.verb, w.resource) for w in writes if w.user.startswith("system:serviceaccount:cairn-")}
+
+
 def test_an_idle_cloud_writes_heartbeats_and_leases_only(cairn: Cairn, quiet: Tenant) -> None:
     for name in ("one", "two"):
         quiet.boot(name)
@@ -118,13 +130,11 @@ def test_an_idle_cloud_writes_heartbeats_and_leases_only(cairn: Cairn, quiet: Te
     quiet.told("FlavorNotFound", "lost")
     quiet.create("huge", availabilityZone="nowhere")
     quiet.told("NoValidHost", "huge")
-    time.sleep(SETTLED_SECONDS)
+    cairn.wait(
+        "all that was asked for before to be over", lambda: what_is_written(cairn, SETTLED_SECONDS) <= ALIVE
+    )
     mark = cairn.plane.mark()
-    time.sleep(12)
-    idle = [w for w in cairn.plane.writes_since(mark) if w.user.startswith("system:serviceaccount:cairn-")]
-    assert {(write.verb, write.resource) for write in idle} == {
-        ("patch", "leases"),
-        ("patch", "computenodes/status"),
-    }
+    assert what_is_written(cairn, 12) == ALIVE
+    idle = cairn.plane.writes_since(mark)
     heartbeats = [write.name for write in idle if write.resource == "computenodes/status"]
     assert 1 <= heartbeats.count("quick") <= 3, "set to one in 5 s in these tests"
