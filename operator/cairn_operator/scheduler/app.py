@@ -65,7 +65,7 @@ class Doorbell(Store[Instance]):
     def remove(self, body: dict[str, Any]) -> None:
         """Nothing to forget."""
 
-    def sync(self, bodies: Iterable[dict[str, Any]], list_version: str, namespace: str = "") -> None:
+    def sync(self, bodies: Iterable[dict[str, Any]], list_version: str) -> None:
         """A repairing list: ring for those that wait."""
         for body in bodies:
             self.put(body)
