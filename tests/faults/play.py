@@ -120,6 +120,7 @@ async def _play(
     usual = {**OPERATIONS, **MOVING}
     everything = {**usual, **VOLUMES, **INTERFACES}
     table = {name: item for name, item in everything.items() if name in (only or usual)}
+    actors.groups = not table.keys().isdisjoint(VOLUMES)
     names, weights = list(table), [item.weight for item in table.values()]
     while report.operations < operations and time.monotonic() < until:
         world.set_weather(rng.choice(WEATHERS))
