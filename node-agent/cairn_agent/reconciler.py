@@ -136,9 +136,7 @@ class GuestReconciler:
             case Enforce(reboot):
                 await self._enforce(guest, node, reboot=reboot)
             case TakeIn():
-                swapped = await self._plug(guest, node)
-                machine = await self._driver.get(node, instance_id)
-                await self._report_machine(guest, machine, reached=True, swapped=swapped)
+                await self._take_in(guest, node)
             case Swap():
                 swapped = await swaps.advance(self._driver, guest, node)
                 await self._report_machine(guest, machine, swapped=swapped)
@@ -276,6 +274,18 @@ class GuestReconciler:
             with timed("crash_dump"):
                 await self._driver.crash_dump(node, instance_id)
         machine = await self._driver.get(node, instance_id)
+        await self._report_machine(guest, machine, reached=True, swapped=swapped)
+
+    async def _take_in(self, guest: Guest, node: str) -> None:
+        """What the host cannot plug is no reason to say nothing of the machine."""
+        swapped: list[GuestSwap] = []
+        try:
+            swapped = await self._plug(guest, node)
+        except DriverError as error:
+            if not error.permanent:
+                raise
+            log.warning("guest.not_plugged", reason=error.reason, error=str(error))
+        machine = await self._driver.get(node, guest.instance_id)
         await self._report_machine(guest, machine, reached=True, swapped=swapped)
 
     async def _plug(self, guest: Guest, node: str) -> list[GuestSwap]:

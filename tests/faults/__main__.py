@@ -35,9 +35,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--operations", type=int, default=2000)
     parser.add_argument("--trace", action="store_true", help="print every step")
     parser.add_argument("--still", action="store_true", help="no moves: only what ends on the same host")
-    parser.add_argument(
-        "--volumes", action="store_true", help="volumes, interfaces, server groups as well"
-    )
+    parser.add_argument("--volumes", action="store_true", help="volumes, interfaces, server groups as well")
     parser.add_argument("--only", default="", help="operations, by name, with commas between")
     wanted = parser.parse_args(arguments)
 
