@@ -22,7 +22,7 @@ from sqlalchemy import bindparam
 from cairn_crds.instance import PowerState
 from cairn_database import history, quotas
 from cairn_database.engine import Database
-from cairn_database.errors import InstanceNotFound, NameTaken
+from cairn_database.errors import ConcurrentUpdate, InstanceNotFound, NameTaken
 from cairn_database.records import (
     InstanceKey,
     InstanceRecord,
@@ -99,6 +99,7 @@ _AWAITING = (
     .order_by(instances.c.awaiting_host, instances.c.created_at, instances.c.id)
     .limit(bindparam("maximum"))
 )
+_VERSION = sa.select(instances.c.version).where(instances.c.id == bindparam("instance"), live())
 _COUNT = (
     sa.select(instances.c.vm_state, instances.c.task_state, sa.func.count())
     .where(live())
@@ -125,6 +126,19 @@ async def get_by_name(db: Database, namespace: str, name: str) -> InstanceRecord
         return None if row is None else record_of(row)
 
     return await db.read(query)
+
+
+async def check_version(db: Database, instance_id: str, version: int) -> None:
+    """Raise ConcurrentUpdate where the row is at another version, InstanceNotFound where it is deleted."""
+
+    def query(conn: sa.Connection) -> None:
+        found = conn.execute(_VERSION, {"instance": instance_id}).scalar_one_or_none()
+        if found is None:
+            raise InstanceNotFound(instance_id)
+        if found != version:
+            raise ConcurrentUpdate("Instance", instance_id, f"version {version}", f"version {found}")
+
+    await db.read(query)
 
 
 async def get_many(db: Database, instance_ids: Iterable[str]) -> dict[str, InstanceRecord]:

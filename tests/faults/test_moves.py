@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cairn_crds import ComputeNode
+from cairn_crds import ComputeNode, Instance
 from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, instances, moving
 from faults.actors import Play
 from faults.operations_moving import MOVING
@@ -143,3 +143,39 @@ def test_a_move_goes_on_where_a_killed_conductor_has_left_it(
         assert row.task_state is not TaskState.DELETING
 
     scene(act, shape=SMALL)
+
+
+@pytest.mark.parametrize(
+    "operations", [("resize by API",), ("resize by API", "revert"), ("shelve", "unshelve")]
+)
+def test_a_conductor_that_wakes_with_an_old_row_tells_no_host_anything(operations: tuple[str, ...]) -> None:
+    """It is stopped with the row that it has read in its hand; the Guests that it sees next are new."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        for name in operations[:-1]:
+            await MOVING[name].act(play)
+            await until_idle(world)
+        await asyncio.sleep(3.0)
+        order = world.faults.order("conductor", "sql.read get_by_name", Mishap.PAUSE_AFTER)
+        world.change(Instance, "one", {"metadata": {"annotations": {"look": "again"}}})
+        await world.until(lambda: not order.times, "the pause")
+        await MOVING[operations[-1]].act(play)
+        row = await until_idle(world)
+        await asyncio.sleep(1.0)
+        told = generations(world, row)
+        await asyncio.sleep(40.0)
+        assert generations(world, row) == told
+
+    for seed in range(1, 5):
+        scene(act, seed=seed, shape=SMALL)
+
+
+def generations(world: World, row: InstanceRecord) -> dict[str, int]:
+    """How often each host has been told something of it."""
+    return {
+        body["metadata"]["namespace"]: body["metadata"]["generation"]
+        for body in world.server.bodies("guests")
+        if body["metadata"]["name"] == row.id
+    }

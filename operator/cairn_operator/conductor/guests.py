@@ -10,7 +10,7 @@ from cairn_crds import Guest
 from cairn_crds.guest import node_namespace
 from cairn_crds.guest_operation import OperationKind
 from cairn_crds.peer import Peer
-from cairn_database import InstanceRecord, TaskState, VmState, failures, tasks
+from cairn_database import InstanceRecord, TaskState, VmState, failures, instances, tasks
 from cairn_database.records import MoveKind
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.changes import with_power
@@ -114,6 +114,10 @@ async def _write_guest(scope: Scope, record: InstanceRecord, *, absent: bool) ->
     patch.pop("launched", None)  # says what was so when the Guest was made
     if not patch:
         return
+    # The Guest may have been seen after the row was read: its version alone would let an old row's order in.
+    # With the row as it was after the Guest was seen, whoever goes by a newer row changes the Guest first, or
+    # finds it changed.
+    await instances.check_version(scope.env.db, record.id, record.version)
     versioned = {"metadata": {"resourceVersion": guest.metadata.resource_version}, "spec": patch}
     scope.take_answer(scope.env.guests, await scope.env.kubernetes.patch(Guest, name, namespace, versioned))
 

@@ -37,6 +37,8 @@ class Mishap(enum.StrEnum):
     """It takes seconds."""
     PAUSE = "pause"
     """The process is stopped (SIGSTOP) with the request about to be sent, and goes on later."""
+    PAUSE_AFTER = "pause after"
+    """It was done, and the process is stopped before it hears so: it goes on with an answer that is old."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Order:
     process: str
     """Begins the process' name."""
     gate: str
-    """Begins the gate's name."""
+    """Begins the gate's name, or that with what is done there (`sql.read get_by_name`)."""
     mishap: Mishap
     skip: int = 0
     """So many passages go well before."""
@@ -106,11 +108,11 @@ class Faults:
         self.orders.append(wanted)
         return wanted
 
-    def at(self, process: Process, gate: str) -> Mishap | None:
-        """What happens to `process` at `gate`."""
+    def at(self, process: Process, gate: str, note: str = "") -> Mishap | None:
+        """What happens to `process` at `gate`, where it does what `note` says."""
         if self.passed is not None:
             self.passed.append((process.name, gate))
-        mishap = next((order.mishap for order in self.orders if order.meets(process, gate)), None)
+        mishap = next((order.mishap for order in self.orders if order.meets(process, f"{gate} {note}")), None)
         if mishap is None and self.weather is not CALM:
             mishap = self._draw()
         if mishap is not None:
@@ -125,7 +127,8 @@ class Faults:
             (Mishap.REFUSED, weather.refused),
             (Mishap.LOST, weather.lost),
             (Mishap.SLOW, weather.slow),
-            (Mishap.PAUSE, weather.pause),
+            (Mishap.PAUSE, weather.pause / 2),
+            (Mishap.PAUSE_AFTER, weather.pause / 2),
         ):
             dice -= chance
             if dice < 0:
@@ -191,7 +194,7 @@ class Gates:
             return await act()
         if process.is_dead:
             raise Killed
-        mishap = self._faults.at(process, gate)
+        mishap = self._faults.at(process, gate, note)
         self.trace.add(f"{gate} {note}{f' !! {mishap}' if mishap else ''}")
         await asyncio.sleep(seconds * self.rng.uniform(0.2, 1.0))
         if mishap is Mishap.CRASH_BEFORE:
@@ -210,6 +213,8 @@ class Gates:
             await self._die(process)
         if mishap is Mishap.LOST:
             raise error()
+        if mishap is Mishap.PAUSE_AFTER:
+            self._pause(process)
         await asyncio.sleep(seconds * self.rng.uniform(0.1, 0.6))
         return result
 
