@@ -1,7 +1,7 @@
 """What the watches have seen of one kind.
 
-Fed by kopf's `on.event` and repaired by a periodic list: kopf does not notice objects that vanished while
-a watch was broken, and a watch may fall silent without closing. Bodies are kept as the API server sent
+Fed by kopf's `on.event` from a list on, and repaired by a list now and then: a watch may fall silent without
+closing. Bodies are kept as the API server sent
 them, without the parts nobody reads; they are parsed where they are used.
 """
 
@@ -96,16 +96,17 @@ class Store(Generic[Kind]):
         self._bodies.pop(key, None)
         self._bury(key, str(_version(body)))
 
-    def sync(self, bodies: Iterable[dict[str, Any]], list_version: str) -> None:
-        """Take in a whole list: what it lacks, and is not newer than it, has gone."""
+    def sync(self, bodies: Iterable[dict[str, Any]], list_version: str, namespace: str = "") -> None:
+        """Take in a whole list, of one namespace or of all: what it lacks and is not newer has gone."""
         listed = {_key(body): body for body in bodies}
         for body in listed.values():
             self.put(body)
-        for key, known in list(self._bodies.items()):
-            if key not in listed and _version(known) <= int(list_version):
+        for key in [key for key in self._bodies if key not in listed]:
+            if namespace in ("", key[0]) and _version(self._bodies[key]) <= int(list_version):
                 del self._bodies[key]
                 self._bury(key, list_version)
-        self.synced = True
+        if not namespace:
+            self.synced = True
 
     def _bury(self, key: Key, version: str) -> None:
         namespaces = self._namespaces.get(key[1], set())

@@ -7,7 +7,6 @@ replicas may run the same handlers; who acts is decided elsewhere (shards, claim
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ import structlog
 from kopf._cogs.structs.references import Insights
 
 from cairn_crds import GROUP, VERSION
-from cairn_runtime.kubernetes import Kubernetes, KubernetesError
+from cairn_runtime.kubernetes import ApiServerUnavailable, Kubernetes, KubernetesError
+from cairn_runtime.listing import Following
 from cairn_runtime.signals import retake
 from cairn_runtime.store import Store
 from cairn_runtime.tasks import cancel
@@ -27,8 +27,6 @@ log = structlog.get_logger()
 KOPF = Path(kopf.__file__).parent
 BROKEN_SECONDS = 0.5
 """Between the end of a broken kopf and the next one."""
-LISTING_SECONDS = 1.0
-"""How long kopf is given to take in a list."""
 
 
 class _Backoffs:
@@ -75,7 +73,8 @@ class Watches:
         self._registry = kopf.OperatorRegistry()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._listed = asyncio.Event()
+        self._listed: dict[tuple[str, str | None], str] = {}
+        """The versions of the first lists, by kind and namespace, until kopf follows from there."""
         kopf.on.login(registry=self._registry)(self._login)
         for store in stores:
             self._register(store)
@@ -86,24 +85,24 @@ class Watches:
             self.take_in(store, event["type"], dict(event["object"]))
 
     def take_in(self, store: Store[Any], event_type: str | None, body: dict[str, Any]) -> None:
-        """One event of a watch; its type is None for what kopf has listed."""
+        """One event of a watch."""
         if event_type == "DELETED":
             store.remove(body)
         else:
             store.put(body)
-        if event_type is None:
-            self._listed.set()
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
         return await self._kubernetes.login()
 
     async def start(self, stop: asyncio.Event) -> None:
-        """List every kind once, then watch. Raises KubernetesError where the first lists fail.
+        """Watch, from the lists that `fill` has made; they are made now where there are none. Raises
+        KubernetesError where that fails.
 
         `stop` is set where the watches end by themselves: the process is of no use without them, and begins
         anew.
         """
-        await self.resync()
+        if not self._listed:
+            await self.fill()
         self._tasks = [
             asyncio.create_task(self._keep_watching(), name="kopf"),
             asyncio.create_task(self._keep_in_sync(), name="resync"),
@@ -124,19 +123,45 @@ class Watches:
         log.error("watches.ended", task=task.get_name(), error=str(task.exception()))
         stop.set()
 
+    async def fill(self) -> None:
+        """List everything as it is now, for the watches to follow from there: until they hear of something,
+        nothing mends an old list. Raises KubernetesError."""
+        await self.resync(fresh=True)
+
     async def resync(self, *, fresh: bool = False) -> None:
         """List everything and repair the stores; `fresh`: as it is now, not a moment ago."""
         for store in self._stores:
-            if store.kind.kind_info.scope == "Namespaced" and self._namespaces:
-                lists = [
-                    await self._kubernetes.list_all(store.kind, name, fresh=fresh)
-                    for name in self._namespaces
-                ]
-                # By the oldest list: what came up in its namespace since then is not in it.
-                version = min((version for _items, version in lists), key=int)
-                store.sync((item for items, _version in lists for item in items), version)
-            else:
-                store.sync(*await self._kubernetes.list_all(store.kind, fresh=fresh))
+            for namespace in self._namespaces_of(store):
+                version = await self._list(store, namespace, fresh=fresh)
+                if fresh and not self._tasks:
+                    self._listed[store.kind.kind_info.plural, namespace] = version
+            store.synced = True
+
+    def _namespaces_of(self, store: Store[Any]) -> tuple[str | None, ...]:
+        """Where its objects are listed; None: everywhere."""
+        return (
+            self._namespaces if store.kind.kind_info.scope == "Namespaced" and self._namespaces else (None,)
+        )
+
+    async def _list(self, store: Store[Any], namespace: str | None, *, fresh: bool) -> str:
+        items, version = await self._kubernetes.list_all(store.kind, namespace, fresh=fresh)
+        store.sync(items, version, namespace or "")
+        return version
+
+    async def begin(self, plural: str, namespace: str | None) -> str:
+        """The version from which a watch tells what the store does not know: of the list that was there
+        before it, or of a new one, where that has been followed until it broke. Raises KubernetesError, but
+        waits for an API server that does not answer."""
+        if listed := self._listed.pop((plural, namespace), None):
+            return listed
+        store = next(store for store in self._stores if store.kind.kind_info.plural == plural)
+        for delay in _Backoffs():
+            try:
+                return await self._list(store, namespace, fresh=True)
+            except ApiServerUnavailable as error:
+                log.warning("watches.not_listed", kind=plural, error=str(error))
+                await asyncio.sleep(delay)
+        raise AssertionError("the attempts do not end")
 
     async def check(self) -> str | None:
         """For /readyz: whether the stores have been filled and kopf runs."""
@@ -175,7 +200,8 @@ class Watches:
         await asyncio.Event().wait()
 
     async def _run_kopf(self) -> None:
-        settings = kopf.OperatorSettings()
+        settings = Following()
+        settings.begin = self.begin
         settings.posting.enabled = False
         settings.persistence.diffbase_storage = _NoDiff()
         settings.scanning.disabled = True
@@ -206,13 +232,9 @@ class Watches:
             task.result()
 
     async def _keep_in_sync(self) -> None:
-        # kopf lists a kind when it begins, and when a watch has broken for good. It does not tell what went
-        # before the list, so everything is compared once more afterwards.
+        # A watch may fall silent without closing.
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._listed.wait(), self._resync_seconds)
-                await asyncio.sleep(LISTING_SECONDS)
-            self._listed.clear()
+            await asyncio.sleep(self._resync_seconds)
             try:
                 await self.resync()
             except KubernetesError as error:

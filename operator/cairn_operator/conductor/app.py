@@ -124,7 +124,7 @@ class Conductor:
         """Connect, fill the stores, join the other replicas, go to work."""
         await wait_for("database", self._open_database, (DatabaseUnavailable,), stop)
         await self._kubernetes.open()
-        await wait_for("API server", self._watches.resync, (KubernetesError,), stop)
+        await wait_for("API server", self._watches.fill, (KubernetesError,), stop)
         if stop.is_set():
             return
         await self._env.events.start()

@@ -65,7 +65,7 @@ class Doorbell(Store[Instance]):
     def remove(self, body: dict[str, Any]) -> None:
         """Nothing to forget."""
 
-    def sync(self, bodies: Iterable[dict[str, Any]], list_version: str) -> None:
+    def sync(self, bodies: Iterable[dict[str, Any]], list_version: str, namespace: str = "") -> None:
         """A repairing list: ring for those that wait."""
         for body in bodies:
             self.put(body)
@@ -127,7 +127,7 @@ async def run(settings: SchedulerProcessSettings, health: Health, stop: asyncio.
     try:
         await wait_for("database", lambda: _open(db), (DatabaseUnavailable,), stop)
         await kubernetes.open()
-        await wait_for("API server", watches.resync, (KubernetesError,), stop)
+        await wait_for("API server", watches.fill, (KubernetesError,), stop)
         if stop.is_set():
             return
         await watches.start(stop)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from cairn_runtime.kubernetes import ApiServerUnavailable, Body, Kubernetes, KubernetesError
+from cairn_runtime.kubernetes import ApiServerUnavailable, Body, Kubernetes
 from cairn_runtime.settings import KubernetesSettings
 from cairn_runtime.store import Store
 from cairn_runtime.watching import Watches
@@ -158,16 +158,8 @@ class MemoryWatches(Watches):
         return self._kubernetes.connection
 
     async def _follow(self, store: Store[Any], namespace: str) -> None:
-        path = store.kind.kind_info.path(namespace)
         while True:
-            try:
-                answer = await self._kubernetes.request("GET", path)
-            except KubernetesError:
-                await asyncio.sleep(1.0)
-                continue
-            for body in answer["items"]:
-                self.take_in(store, None, body)
-            version = int(answer["metadata"]["resourceVersion"])
+            version = int(await self.begin(store.kind.kind_info.plural, namespace or None))
             try:
                 while True:
                     version = await self._stream(store, namespace, version)
