@@ -4,6 +4,7 @@ DatabaseError
 ├── VolumeNotFound, VolumeNotAttached
 ├── VolumeInUse, VolumeGoing
 ├── VolumeElsewhere, VolumesStay   (the latter an ActionRefused) local volumes and hosts that do not agree
+│   └── VolumeStaysBehind    (a VolumeElsewhere)
 ├── RootVolume, VolumeNotBootable
 ├── VolumeSwapping, VolumeTooSmall, VolumeNotSwappable
 ├── VolumeBacked             (an ActionRefused)
@@ -81,6 +82,18 @@ class VolumeElsewhere(DatabaseError):
         super().__init__(
             f"Volume {volume} is on the disk of host {host}, and the instance is on {instance_host}: attach "
             "a volume with backend Shared, or one that is on that host."
+        )
+
+
+class VolumeStaysBehind(VolumeElsewhere):
+    """A local volume is wanted by an instance that may yet go back to the host that it was resized from."""
+
+    def __init__(self, volume: str, instance_id: str, host: str, other: str) -> None:
+        DatabaseError.__init__(
+            self,
+            f"Instance {instance_id} has moved to host {host} and may yet go back to {other}: volume {volume}, "
+            "on that host's own disk, would stay behind. Confirm or revert first, or attach a volume with "
+            "backend Shared.",
         )
 
 

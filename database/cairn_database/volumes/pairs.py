@@ -18,6 +18,7 @@ from cairn_database.volumes.errors import (
     VolumeInUse,
     VolumeNotAttached,
     VolumeNotFound,
+    VolumeStaysBehind,
 )
 from cairn_database.volumes.store import VolumeRecord
 from cairn_database.volumes.tables import volume_attachments
@@ -41,6 +42,8 @@ def hold(conn: sa.Connection, record: InstanceRecord, volume: VolumeRecord, atta
     users = [one for one in volume.instance_ids if one != record.id]
     if len(users) < len(volume.instance_ids) or (users and not volume.spec.multi_attach):
         raise VolumeInUse(volume.id, list(volume.instance_ids))
+    if volume.is_local and record.host is not None and record.other_host is not None:
+        raise VolumeStaysBehind(volume.id, record.id, record.host, record.other_host)
     host = volume.host
     if host is None and record.host is not None:
         host = record.host

@@ -22,13 +22,18 @@ from cairn_database import (
     catalog,
     claims,
     instances,
+    moving,
     nodes,
     removal,
+    steps,
     tables,
     tasks,
     tenants,
 )
 from cairn_database import addresses as addresses_
+from cairn_database.asking import Asked
+from cairn_database.claims import Claimed
+from cairn_database.steps import Holding, Step
 
 UNLIMITED = {"instances": -1, "cores": -1, "memoryMiB": -1, "serverGroupMembers": -1}
 SMALL = FlavorSpec(vcpus=1, memory_mib=512, disk_gib=1).to_api() | {"name": "small"}
@@ -127,6 +132,31 @@ async def active(db: Database, host: str = "host-0", **changes: Any) -> Instance
 async def delete(db: Database, record: InstanceRecord) -> InstanceRecord:
     await removal.begin_delete(db, record.id)
     return await removal.finish_delete(db, record.id)
+
+
+async def place(db: Database, row: InstanceRecord, host: str, flavor: Any = None) -> InstanceRecord:
+    """What the scheduler does."""
+    amounts = {"vcpus": flavor["vcpus"], "memory_mib": flavor["memoryMiB"]} if flavor else {}
+    [outcome] = await claims.claim_many(db, [claim_of(row, host, **amounts)])
+    assert isinstance(outcome, Claimed), outcome
+    return outcome.record
+
+
+async def step(db: Database, row: InstanceRecord, **values: Any) -> InstanceRecord:
+    """What a conductor does."""
+    return await steps.advance(db, row.id, row.version, row.task_state, Step(**values))
+
+
+async def resized(db: Database, host: str = "host-1") -> InstanceRecord:
+    """One that has been resized from SMALL on host-0 to LARGE on `host`."""
+    row = await active(db)
+    row = await moving.resize(db, row.id, Asked(request_id="req-resize"), flavor=LARGE)
+    row = await place(db, row, host, LARGE)
+    switch = {"host": host} if host != "host-0" else {}
+    row = await step(
+        db, row, task_state=TaskState.RESIZE_FINISH, flavor=LARGE, holding=Holding.SWAP, **switch
+    )
+    return await step(db, row, task_state=None, vm_state=VmState.RESIZED, migration="finished")
 
 
 async def assert_consistent(db: Database) -> None:

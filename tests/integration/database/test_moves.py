@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -27,7 +26,6 @@ from cairn_database import (
     quotas,
     removal,
     shelving,
-    steps,
     tables,
 )
 from cairn_database.asking import Asked
@@ -35,7 +33,7 @@ from cairn_database.claims import Claimed, Refused
 from cairn_database.legality import ActionRefused, InstanceLocked
 from cairn_database.moving import HostStillInUse, UnknownHost
 from cairn_database.records import MoveKind, Operation
-from cairn_database.steps import Holding, Step
+from cairn_database.steps import Holding
 from integration.database.support import (
     LARGE,
     active,
@@ -43,6 +41,9 @@ from integration.database.support import (
     assert_nothing_left,
     claim_of,
     make_cloud,
+    place,
+    resized,
+    step,
 )
 
 ASKED = Asked(request_id="req-move")
@@ -60,28 +61,6 @@ async def used(db: Database) -> tuple[int, int]:
     """Cores and MiB that the project's quota counts."""
     report = await quotas.report(db, "blue")
     return report.cores.in_use, report.memory_mib.in_use
-
-
-async def place(db: Database, row: InstanceRecord, host: str, flavor: Any = None) -> InstanceRecord:
-    """What the scheduler does."""
-    amounts = {"vcpus": flavor["vcpus"], "memory_mib": flavor["memoryMiB"]} if flavor else {}
-    [outcome] = await claims.claim_many(db, [claim_of(row, host, **amounts)])
-    assert isinstance(outcome, Claimed), outcome
-    return outcome.record
-
-
-async def step(db: Database, row: InstanceRecord, **values: Any) -> InstanceRecord:
-    return await steps.advance(db, row.id, row.version, row.task_state, Step(**values))
-
-
-async def resized(db: Database, host: str = "host-1") -> InstanceRecord:
-    """One that has been resized from SMALL on host-0 to LARGE on `host`."""
-    row = await active(db)
-    row = await moving.resize(db, row.id, ASKED, flavor=LARGE)
-    row = await place(db, row, host, LARGE)
-    switch = {"host": host} if host != "host-0" else {}
-    row = await step(db, row, task_state=T.RESIZE_FINISH, flavor=LARGE, holding=Holding.SWAP, **switch)
-    return await step(db, row, task_state=None, vm_state=VmState.RESIZED, migration="finished")
 
 
 async def test_a_resize_holds_both_ends_and_the_larger_quota_until_it_is_confirmed(db: Database) -> None:

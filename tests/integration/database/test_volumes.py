@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from cairn_crds.volume import VolumeSpec
-from cairn_database import Database, history, instances, moving, removal, shelving
+from cairn_database import Database, VmState, history, instances, moving, removal, shelving
 from cairn_database.asking import Asked
 from cairn_database.errors import NameTaken
 from cairn_database.legality import ActionRefused
 from cairn_database.records import InstanceRecord
+from cairn_database.steps import Holding
 from cairn_database.volumes import attaching, store, swapping
 from cairn_database.volumes.errors import (
     RootVolume,
@@ -27,12 +28,21 @@ from cairn_database.volumes.errors import (
     VolumeNotFound,
     VolumeNotSwappable,
     VolumesStay,
+    VolumeStaysBehind,
     VolumeSwapping,
     VolumeTooSmall,
 )
 from cairn_database.volumes.store import VolumeRecord
 from cairn_database.volumes.wants import NewVolume, VolumeWant
-from integration.database.support import active, assert_consistent, assert_nothing_left, make_cloud, new
+from integration.database.support import (
+    active,
+    assert_consistent,
+    assert_nothing_left,
+    make_cloud,
+    new,
+    resized,
+    step,
+)
 
 ASKED = Asked(request_id="req-volume")
 
@@ -243,6 +253,29 @@ async def test_local_ones_hold_their_instance_and_shared_ones_do_not(db: Databas
     with pytest.raises(VolumeElsewhere):
         await attach(db, other, local.id)
     await moving.migrate(db, record.id, ASKED)
+    await assert_consistent(db)
+
+
+async def test_a_local_one_waits_until_it_is_known_where_the_instance_stays(db: Database) -> None:
+    await make_cloud(db)
+    local, shared = await volume(db), await volume(db, "shared", backend="Shared")
+    record = await resized(db)
+    with pytest.raises(VolumeStaysBehind) as refused:
+        await attach(db, record, local.id)
+    assert "Confirm or revert first" in str(refused.value)
+    record = await settle(db, await attach(db, record, shared.id))
+    record = await moving.confirm_resize(db, record.id, ASKED)
+    confirmed = Holding.DROP_OTHER
+    record = await step(
+        db,
+        record,
+        task_state=None,
+        vm_state=VmState.ACTIVE,
+        move=None,
+        holding=confirmed,
+        migration="confirmed",
+    )
+    await settle(db, await attach(db, record, local.id))
     await assert_consistent(db)
 
 
