@@ -32,6 +32,7 @@ from cairn_database.aggregates import DEFAULT_ZONE
 from cairn_database.images.signing import SigningKeys
 from cairn_database.networking.plugging import DETACHING, sockets
 from cairn_database.records import AttachedVolume, MoveKind, Operation, Successor
+from cairn_operator.conductor.power import OFF, SETTLED
 
 NO_KEYS = SigningKeys(())
 
@@ -198,7 +199,9 @@ def _other(record: InstanceRecord) -> InstanceRecord | None:
 def _power(record: InstanceRecord, spec: InstanceSpec) -> DesiredPower:
     is_leaving = record.task_state is TaskState.RESIZE_MIGRATING
     is_shelved = spec.power_state is DesiredPower.SHELVED
-    return DesiredPower.STOPPED if is_leaving or is_shelved else spec.power_state
+    # Somebody or its guest has switched it off: an edit of its metadata, say, does not start it again.
+    stays_off = record.task_state is None and record.vm_state in SETTLED and record.power_state in OFF
+    return DesiredPower.STOPPED if is_leaving or is_shelved or stays_off else spec.power_state
 
 
 def _operation(record: InstanceRecord, keys: SigningKeys, peer: Peer | None) -> GuestOperation | None:

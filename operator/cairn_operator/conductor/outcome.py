@@ -8,22 +8,10 @@ from cairn_crds import Guest
 from cairn_crds.guest import GuestFault, GuestPhase
 from cairn_crds.instance import PowerState
 from cairn_database import InstanceRecord, TaskState, VmState
-from cairn_operator.conductor.power import FINISHABLE, VM_STATES
+from cairn_operator.conductor.power import FINISHABLE, SETTLED, VM_STATES
 
 REQUEST_FAULTS = frozenset({"ImageCorrupt", "DiskTooSmall", "UserDataInvalid"})
 """Faults of the request, not of the host: another host would answer the same."""
-
-
-SETTLED = frozenset(
-    {
-        VmState.RESCUED,
-        VmState.RESIZED,
-        VmState.SOFT_DELETED,
-        VmState.SHELVED,
-        VmState.SHELVED_OFFLOADED,
-    }
-)
-"""States that an instance keeps whatever its machine does."""
 
 
 @dataclass(frozen=True)

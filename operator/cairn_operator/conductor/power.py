@@ -50,6 +50,19 @@ VM_STATES: dict[PowerState, VmState] = {
 }
 """What an instance is when nothing is being done to it and the hypervisor says this."""
 
+SETTLED = frozenset(
+    {
+        VmState.RESCUED,
+        VmState.RESIZED,
+        VmState.SOFT_DELETED,
+        VmState.SHELVED,
+        VmState.SHELVED_OFFLOADED,
+    }
+)
+"""States that an instance keeps whatever its machine does."""
+
+OFF = frozenset({PowerState.SHUTDOWN, PowerState.CRASHED})
+
 DESIRED: dict[VmState, DesiredPower] = {
     VmState.ACTIVE: DesiredPower.RUNNING,
     VmState.PAUSED: DesiredPower.PAUSED,

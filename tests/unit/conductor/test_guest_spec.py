@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from cairn_crds.instance import DesiredPower
+from cairn_crds.instance import DesiredPower, PowerState
 from cairn_database import KeyPairRecord, TaskState, VmState
 from cairn_database.images.signing import SigningKeys
 from cairn_operator.conductor.guest_spec import build_guest
@@ -79,6 +79,14 @@ def test_the_same_row_makes_the_same_guest() -> None:
 def test_whether_its_machine_was_made_before() -> None:
     assert build_guest(record()).spec.launched
     assert not build_guest(building()).spec.launched
+
+
+@pytest.mark.parametrize("power", [PowerState.SHUTDOWN, PowerState.CRASHED])
+def test_a_resized_one_that_was_switched_off_is_not_started_for_an_edit(power: PowerState) -> None:
+    off = record(vm_state=VmState.RESIZED, power_state=power)
+    assert build_guest(off).spec.power_state is DesiredPower.STOPPED
+    confirming = record(vm_state=VmState.RESIZED, power_state=power, task_state=TaskState.RESIZE_CONFIRMING)
+    assert build_guest(confirming).spec.power_state is DesiredPower.RUNNING
 
 
 def test_one_without_a_host_has_no_guest() -> None:
