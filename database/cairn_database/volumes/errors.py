@@ -91,7 +91,7 @@ class VolumeStaysBehind(VolumeElsewhere):
     def __init__(self, volume: str, instance_id: str, host: str, other: str) -> None:
         DatabaseError.__init__(
             self,
-            f"Instance {instance_id} has moved to host {host} and may yet go back to {other}: volume {volume}, "
+            f"Instance {instance_id} has moved to host {host} and may go back to {other}: volume {volume}, "
             "on that host's own disk, would stay behind. Confirm or revert first, or attach a volume with "
             "backend Shared.",
         )
