@@ -34,21 +34,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after that")
     parser.add_argument("--operations", type=int, default=2000)
     parser.add_argument("--trace", action="store_true", help="print every step")
-    parser.add_argument("--still", action="store_true", help="no moves: only what ends on the same host")
-    parser.add_argument("--volumes", action="store_true", help="volumes, interfaces, server groups as well")
+    parser.add_argument(
+        "--still",
+        action="store_true",
+        help="no moves, no volumes: the life of an instance on one host",
+    )
     parser.add_argument("--only", default="", help="operations, by name, with commas between")
     wanted = parser.parse_args(arguments)
 
     from faults.operations import OPERATIONS
-    from faults.operations_moving import MOVING
-    from faults.operations_volumes import INTERFACES, VOLUMES
     from faults.play import play
 
     only = {name.strip() for name in wanted.only.split(",") if name.strip()} or None
     if wanted.still:
         only = set(OPERATIONS)
-    if wanted.volumes:
-        only = {*OPERATIONS, *MOVING, *VOLUMES, *INTERFACES}
     worst, until = 0, time.monotonic() + wanted.seconds
     for seed in range(wanted.seed, wanted.seed + wanted.seeds * wanted.step, wanted.step):
         if time.monotonic() > until:

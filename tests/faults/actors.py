@@ -28,8 +28,6 @@ class Play:
     """Ids of instances whose machines may have changed."""
     accepted: int = 0
     """Requests that were accepted."""
-    groups: bool = False
-    """Whether some new instances are in server groups; with `--volumes`."""
     refused: int = 0
     seen: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
     """The machines when all was quiet last: by host and id, how often they were booted, and their power."""

@@ -46,7 +46,7 @@ def random_spec(play: Play) -> dict[str, Any]:
         spec["networks"] = []
     if rng.random() < 0.1:
         spec["powerState"] = rng.choice(POWER)
-    if play.groups and rng.random() < 0.15:
+    if rng.random() < 0.15:
         spec["schedulerHints"] = {"group": rng.choice(list(GROUPS))}
     return spec
 

@@ -117,10 +117,8 @@ async def _play(
     rng = random.Random(f"play {report.seed}")
     actors = Play(world, rng)
     make_groups(world)
-    usual = {**OPERATIONS, **MOVING}
-    everything = {**usual, **VOLUMES, **INTERFACES}
-    table = {name: item for name, item in everything.items() if name in (only or usual)}
-    actors.groups = not table.keys().isdisjoint(VOLUMES)
+    everything = {**OPERATIONS, **MOVING, **VOLUMES, **INTERFACES}
+    table = {name: item for name, item in everything.items() if name in (only or everything)}
     names, weights = list(table), [item.weight for item in table.values()]
     while report.operations < operations and time.monotonic() < until:
         world.set_weather(rng.choice(WEATHERS))
