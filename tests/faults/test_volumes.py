@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 from cairn_crds import API_VERSION, ComputeNode, Volume
 from cairn_database.volumes import attaching, store
+from cairn_database.volumes.errors import VolumeGoing
 from cairn_database.volumes.wants import VolumeWant
 from faults.actors import Play
 from faults.scenario import boot, scene
+from faults.world.mishaps import Mishap
 from faults.world.world import PROJECT, Shape, World
 
 SMALL = Shape(hosts=2, conductors=1, schedulers=1)
@@ -88,3 +92,30 @@ def test_a_volume_that_is_deleted_as_it_is_attached_is_made_and_goes_when_it_is_
         await world.until(lambda: not world.server.body("volumes", PROJECT, "data"), "it goes")
 
     scene(act, shape=SMALL)
+
+
+def test_a_volume_that_its_host_cannot_make_is_attached_to_nobody() -> None:
+    """The attachment ends at once, with the reason, and others are refused it."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        make(world)
+        await world.until(lambda: world.sql.raw.execute("SELECT id FROM volumes").fetchall(), "its row")
+        await asyncio.sleep(3.0)
+        (server_id,) = play.ids()
+        volume = await store.at(world.db, PROJECT, "data")
+        assert volume is not None
+        refused = world.faults.order("agent", "driver.make_volume", Mishap.REFUSED, times=100)
+        await attaching.attach(world.db, server_id, play.asked(), VolumeWant(volume_id=volume.id))
+        await asyncio.sleep(20.0)
+        volume = await store.at(world.db, PROJECT, "data")
+        assert volume is not None
+        assert refused.times < 100, "the host tried"
+        assert (volume.has_failed, volume.instance_ids) == (True, ())
+        with pytest.raises(VolumeGoing) as told:
+            await attaching.attach(world.db, server_id, play.asked(), VolumeWant(volume_id=volume.id))
+        assert "could not be made" in str(told.value)
+
+    for seed in range(1, 4):
+        scene(act, seed=seed, shape=SMALL)

@@ -39,6 +39,8 @@ def hold(conn: sa.Connection, record: InstanceRecord, volume: VolumeRecord, atta
         raise VolumeNotFound(volume.id)
     if volume.deleting:
         raise VolumeGoing(volume.id, "it is being deleted.")
+    if volume.has_failed:
+        raise VolumeGoing(volume.id, f"it could not be made. {volume.message} Delete it and create it again.")
     users = [one for one in volume.instance_ids if one != record.id]
     if len(users) < len(volume.instance_ids) or (users and not volume.spec.multi_attach):
         raise VolumeInUse(volume.id, list(volume.instance_ids))

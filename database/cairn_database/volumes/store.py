@@ -56,6 +56,11 @@ class VolumeRecord:
         return self.spec.bootable or self.image is not None
 
     @property
+    def has_failed(self) -> bool:
+        """Whether its host has given up making it."""
+        return self.made_gib == 0 and self.message is not None
+
+    @property
     def is_local(self) -> bool:
         return self.spec.backend is VolumeBackend.LOCAL
 

@@ -8,7 +8,7 @@ from cairn_crds import Guest
 from cairn_crds.guest import GuestPhase, GuestSwap, SwapPhase
 from cairn_database import InstanceRecord
 from cairn_database.records import AttachedVolume
-from cairn_database.volumes import attaching, swapping
+from cairn_database.volumes import attaching, store, swapping
 from cairn_database.volumes.journal import ATTACHING, DETACHING, SWAPPING
 from cairn_operator.conductor.guest_spec import BEFORE_GUEST
 from cairn_operator.conductor.outcome import current_fault
@@ -32,10 +32,9 @@ async def settle_volumes(scope: Scope) -> bool:
         return True
     guest = scope.guest
     done = [one for one in changing if is_done(record, guest, one)]
-    failed = {
-        one.volume_id: why
-        for one in changing
-        if one not in done and (why := _failure(scope, record, guest, one)) is not None
+    waiting = [one for one in changing if one not in done]
+    failed = await _unmakable(scope, waiting) | {
+        one.volume_id: why for one in waiting if (why := _failure(scope, record, guest, one)) is not None
     }
     if not done and not failed:
         return await _give_up_late(scope, record, changing)
@@ -46,6 +45,20 @@ async def settle_volumes(scope: Scope) -> bool:
     _tell(scope, changing, done, failed)
     scope.after(0)  # the Guest follows the row
     return True
+
+
+async def _unmakable(scope: Scope, waiting: list[AttachedVolume]) -> dict[str, str]:
+    """The volumes whose change waits for one that its host has given up making, and why it has."""
+    awaited = {
+        one.volume_id: one.successor.volume_id if one.successor else one.volume_id
+        for one in waiting
+        if one.change != DETACHING and not (one.successor.made if one.successor else one.made)
+    }
+    if not awaited:
+        return {}
+    known = await store.get_many(scope.env.db, list(awaited.values()))
+    failed = {volume.id: volume.message or "" for volume in known.values() if volume.has_failed}
+    return {volume_id: failed[other] for volume_id, other in awaited.items() if other in failed}
 
 
 def is_done(record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> bool:

@@ -164,7 +164,7 @@ async def place_volumes(scope: Scope) -> bool:
     if not unmade:
         return True
     known = await store.get_many(scope.env.db, unmade)
-    failed = [volume.message for volume in known.values() if volume.message]
+    failed = [volume.message or "" for volume in known.values() if volume.has_failed]
     if failed and record.task_state is TaskState.SPAWNING:
         scope.record = await failures.fail(
             scope.env.db, record.id, record.version, code=500, message=failed[0], keep_host=False

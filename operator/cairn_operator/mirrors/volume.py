@@ -226,7 +226,7 @@ async def _take_answer(db: Database, record: VolumeRecord, found: HostVolume) ->
         status.size_gib != record.made_gib or record.message is not None
     ):
         return await store.note_made(db, record.id, status.size_gib) or record
-    if status.phase is HostVolumePhase.FAILED and status.message:
+    if status.permanent and status.message:
         await store.note_failed(db, record.id, f"Host {record.host}: {status.message}")
         return await store.get(db, record.id) or record
     return record
