@@ -29,6 +29,7 @@ TOGETHER = (
     "tests/faults/test_random.py",
     "tests/integration/actions",
     "tests/integration/two_hosts",
+    "tests/integration/gateway/image",
 )
 """Folders, or files that last long, that go to one worker, the longest first."""
 LAST = "tests/unit"
