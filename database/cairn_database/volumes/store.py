@@ -22,6 +22,11 @@ from cairn_database.volumes.errors import VolumeInUse, VolumeNotFound
 from cairn_database.volumes.tables import volume_attachments, volumes
 from cairn_database.volumes.wants import NewVolume
 
+_AT = sa.select(volumes).where(
+    volumes.c.namespace == sa.bindparam("in_namespace"), volumes.c.name == sa.bindparam("called")
+)
+_LOCK_AT = _AT.with_for_update()
+
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeRecord:
@@ -70,7 +75,7 @@ async def upsert(db: Database, new: NewVolume) -> VolumeRecord:
     own from now on. Raises NameTaken for a row that another resource has."""
 
     def transaction(conn: sa.Connection) -> VolumeRecord:
-        row = conn.execute(_at(new.namespace, new.name).with_for_update()).one_or_none()
+        row = conn.execute(_LOCK_AT, {"in_namespace": new.namespace, "called": new.name}).one_or_none()
         if row is None:
             return add(conn, new)
         if row.resource_uid not in (None, new.resource_uid) and row.id != new.id:
@@ -224,7 +229,7 @@ async def at(db: Database, namespace: str, name: str) -> VolumeRecord | None:
     """The volume of that resource."""
 
     def query(conn: sa.Connection) -> VolumeRecord | None:
-        row = conn.execute(_at(namespace, name)).one_or_none()
+        row = conn.execute(_AT, {"in_namespace": namespace, "called": name}).one_or_none()
         return read(conn, [row.id])[0] if row else None
 
     return await db.read(query)
@@ -289,10 +294,6 @@ def update(conn: sa.Connection, volume_id: str, **values: Any) -> None:
         .where(volumes.c.id == volume_id)
         .values(**values, version=volumes.c.version + 1, updated_at=now())
     )
-
-
-def _at(namespace: str, name: str) -> sa.Select[Any]:
-    return sa.select(volumes).where(volumes.c.namespace == namespace, volumes.c.name == name)
 
 
 def _resize_in_instances(conn: sa.Connection, volume_id: str, **changes: Any) -> list[InstanceRecord]:

@@ -93,8 +93,10 @@ class Volumes:
         """What a host says of a volume's file, and whom it is attached to, is news of the Volume."""
 
         owners: dict[tuple[str, Key], Key] = {}
-        attached: dict[Key, set[Key]] = {}
-        """The attachments of an instance."""
+        attached: dict[tuple[str, Key], set[Key]] = {}
+        """The attachments that name an Instance, or a Volume."""
+        naming: dict[Key, list[tuple[str, Key]]] = {}
+        """What an attachment names."""
         names: dict[str, Key] = {}
         """Where a volume's resource is, by its id."""
 
@@ -118,11 +120,14 @@ class Volumes:
             status = (body or {}).get("status", {})
             for word in ("volumeId", "replacedBy"):
                 wake(word, key, names.get(status.get(word, "")))
+            for named in naming.pop(key, ()):
+                attached[named].discard(key)
+                if not attached[named]:
+                    del attached[named]
             if body is not None:
-                attached.setdefault((key[0], body["spec"]["instance"]), set()).add(key)
-            else:
-                for keys in attached.values():
-                    keys.discard(key)
+                naming[key] = [(word, (key[0], body["spec"][word])) for word in ("instance", "volume")]
+                for named in naming[key]:
+                    attached.setdefault(named, set()).add(key)
 
         def note_name(key: Key) -> None:
             body = self._volumes.body(*key)
@@ -132,16 +137,15 @@ class Volumes:
                 for known in [one for one, at in names.items() if at == key]:
                     del names[known]
 
-        def wake_for_instance(key: Key) -> None:
-            for attachment in attached.get(key, ()):
+        def wake_attachments(word: str, key: Key) -> None:
+            for attachment in attached.get((word, key), ()):
                 mirrors.wake(("volumeattachments", attachment))
-            if key not in self._env.instances:
-                attached.pop(key, None)
 
         self._host_volumes.on_change(wake_for_file)
         self._attachments.on_change(wake_for_attachment)
         self._volumes.on_change(note_name)
-        self._env.instances.on_change(wake_for_instance)
+        self._volumes.on_change(lambda key: wake_attachments("volume", key))
+        self._env.instances.on_change(lambda key: wake_attachments("instance", key))
 
 
 async def place_volumes(scope: Scope) -> bool:

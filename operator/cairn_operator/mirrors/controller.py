@@ -41,6 +41,8 @@ class Mirrored:
     message: str = "Taken in."
     fields: Mapping[str, Any] | None = None
     """Further status fields, in API form."""
+    look_again: float | None = None
+    """Seconds until it is looked at again, where that is not what is usual for its kind."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class MirrorController:
         answer = await mirror.take_in(self._context, found)
         if mirror.writes_status:
             await self._write_status(mirror, found, answer)
-        return None if answer.ready else mirror.look_again
+        return None if answer.ready else answer.look_again or mirror.look_again
 
     async def _guard(self, mirror: Mirror, found: Any) -> Any:
         finalizers = [*found.metadata.finalizers, MIRROR_FINALIZER]

@@ -47,6 +47,8 @@ REFUSALS = (
 )
 DONE = (Phase.ATTACHED, Phase.DETACHING, Phase.SWAPPING)
 HINT = "compute.cairn.dev/request"
+PENDING_LOOK_AGAIN = 15.0
+"""Seconds; a change of its Instance or its Volume is acted upon at once."""
 
 
 async def take_in_attachment(context: MirrorContext, attachment: VolumeAttachment) -> Mirrored:
@@ -205,7 +207,7 @@ async def _hint(context: MirrorContext, record: InstanceRecord) -> None:
 
 def _pending(reason: str, message: str) -> Mirrored:
     fields = {"phase": Phase.PENDING.value, "message": message[:1024]}
-    return Mirrored(False, reason, message, fields)
+    return Mirrored(False, reason, message, fields, PENDING_LOOK_AGAIN)
 
 
 def _shown(record: InstanceRecord, mine: AttachedVolume) -> Mirrored:
