@@ -119,3 +119,30 @@ def test_a_volume_that_its_host_cannot_make_is_attached_to_nobody() -> None:
 
     for seed in range(1, 4):
         scene(act, seed=seed, shape=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("gate", "mishap"),
+    [
+        ("sql.commit keep_elsewhere", Mishap.CRASH_AFTER),
+        ("kubernetes.POST.hostvolumes", Mishap.CRASH_BEFORE),
+    ],
+)
+def test_a_shared_volume_that_is_deleted_before_its_next_host_knows_of_it_leaves_no_file(
+    gate: str, mishap: Mishap
+) -> None:
+    """The conductor is killed between the row and the host."""
+
+    async def act(world: World) -> None:
+        make(world, backend="Shared", host="node-0")
+        await world.until(lambda: is_made(world), "its file")
+        world.lose_host("node-0")
+        killed = world.faults.order("conductor", gate, mishap)
+        world.change(ComputeNode, "node-0", {"spec": {"forcedDown": True}})
+        world.change(Volume, "data", {"spec": {"description": "still wanted"}})
+        await world.until(lambda: not killed.times, "it is killed")
+        world.remove(Volume, "data")
+        await world.until(lambda: world.server.body("volumes", PROJECT, "data") is None, "it is gone")
+        world.find_host("node-0")
+
+    scene(act, shape=SMALL)

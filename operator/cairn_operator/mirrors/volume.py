@@ -6,7 +6,7 @@ A VolumeAttachment is the same transaction that the Compute API's is; the instan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -38,6 +38,9 @@ class VolumeMirror:
 
     env: Environment
     host_volumes: Store[HostVolume]
+    removing: set[str] = field(default_factory=set)
+    """Volumes whose host has been told to remove the file: only of these does a HostVolume that is not there
+    mean that the file is not either."""
 
     async def take_in(self, context: MirrorContext, volume: Volume) -> Mirrored:
         """A row; a file, where a host is known; and what there is of it as the status."""
@@ -103,13 +106,7 @@ class VolumeMirror:
                 record = await store.keep_elsewhere(context.db, record.id, host, other)
                 host = other
         await self._forget_elsewhere(context, record)
-        wanted = HostVolumeSpec(
-            volume=VolumeReference(namespace=record.namespace, name=record.name),
-            size_gib=record.size_gib,
-            backend=record.spec.backend,
-            image=guest_image(record.image, self.env.image_keys) if record.image else None,
-            made=record.made_gib > 0,
-        )
+        wanted = self._wanted(record)
         found = self.host_volumes.get(node_namespace(host), record.id)
         if found is None:
             await self._create(context, record.id, host, wanted)
@@ -123,6 +120,16 @@ class VolumeMirror:
             self.host_volumes.put(await context.kubernetes.patch(HostVolume, record.id, namespace, body))
             return record
         return await _take_answer(context.db, record, found)
+
+    def _wanted(self, record: VolumeRecord, *, absent: bool = False) -> HostVolumeSpec:
+        return HostVolumeSpec(
+            volume=VolumeReference(namespace=record.namespace, name=record.name),
+            size_gib=record.size_gib,
+            backend=record.spec.backend,
+            image=guest_image(record.image, self.env.image_keys) if record.image else None,
+            made=record.made_gib > 0,
+            absent=absent,
+        )
 
     async def _forget_elsewhere(self, context: MirrorContext, record: VolumeRecord) -> None:
         """Another host looks after a shared one now: the one before, lost then, knows nothing of it when it
@@ -139,7 +146,8 @@ class VolumeMirror:
 
     async def _create(
         self, context: MirrorContext, volume_id: str, host: str, wanted: HostVolumeSpec
-    ) -> None:
+    ) -> bool:
+        """False where there is no such host (yet)."""
         metadata = Metadata(name=volume_id, namespace=node_namespace(host))
         try:
             body = await context.kubernetes.create(
@@ -148,25 +156,30 @@ class VolumeMirror:
         except AlreadyExists:
             body = await context.kubernetes.get(HostVolume, volume_id, metadata.namespace)
         except NotFound:
-            return  # the host's namespace is not there (yet)
+            return False
         self.host_volumes.put(body)
+        return True
 
     async def _remove_file(self, context: MirrorContext, record: VolumeRecord, host: str) -> bool:
-        """True once the host has removed it, or is down for good."""
+        """True once the host has removed it, or is down for good. A HostVolume that is not there, where this
+        process has not told the host by it, is made as absent: only the host knows what it has."""
         namespace = node_namespace(host)
         found = self.host_volumes.get(namespace, record.id)
         if found is None:
-            try:
-                await context.kubernetes.get(HostVolume, record.id, namespace)
-            except NotFound:
-                return True
-            return False
-        if not found.spec.absent:
+            found = await _as_it_is(context, record.id, namespace)
+        if found is None and record.id in self.removing:
+            self.removing.discard(record.id)
+            return True
+        if found is None:
+            if not await self._create(context, record.id, host, self._wanted(record, absent=True)):
+                return True  # the host's namespace is gone, and with it the host
+        elif not found.spec.absent:
             body = {"spec": {"absent": True}}
             try:
                 self.host_volumes.put(await context.kubernetes.patch(HostVolume, record.id, namespace, body))
             except NotFound:
-                return True
+                return False  # deleted by somebody else: it is made anew at the next look
+        self.removing.add(record.id)
         return self.env.is_forced_down(host)
 
     def _another_host(self, lost: str) -> str | None:
@@ -200,6 +213,17 @@ class VolumeMirror:
         ready = record.made_gib >= record.size_gib or (record.host is None and record.message is None)
         gone = dict.fromkeys(("usedBy", "host"))
         return Mirrored(ready, reason, message, {**gone, **fields})
+
+
+async def _as_it_is(context: MirrorContext, volume_id: str, namespace: str) -> HostVolume | None:
+    """From the API server; None where there is none."""
+    try:
+        found: HostVolume = HostVolume.from_api(
+            await context.kubernetes.get(HostVolume, volume_id, namespace)
+        )
+    except NotFound:
+        return None
+    return found
 
 
 def _phase(record: VolumeRecord, in_use: bool) -> tuple[VolumePhase, str, str]:
