@@ -277,16 +277,17 @@ class GuestReconciler:
         await self._report_machine(guest, machine, reached=True, swapped=swapped)
 
     async def _take_in(self, guest: Guest, node: str) -> None:
-        """What the host cannot plug is no reason to say nothing of the machine."""
+        """What the host cannot plug is no reason to say nothing of the machine, and is said beside it."""
         swapped: list[GuestSwap] = []
+        fault = None
         try:
             swapped = await self._plug(guest, node)
         except DriverError as error:
             if not error.permanent:
                 raise
-            log.warning("guest.not_plugged", reason=error.reason, error=str(error))
+            fault = _noted_fault(guest, error)
         machine = await self._driver.get(node, guest.instance_id)
-        await self._report_machine(guest, machine, reached=True, swapped=swapped)
+        await self._report_machine(guest, machine, reached=True, swapped=swapped, fault=fault)
 
     async def _plug(self, guest: Guest, node: str) -> list[GuestSwap]:
         """The machine has the devices that the spec says; how far the swaps of its volumes are."""
@@ -317,6 +318,7 @@ class GuestReconciler:
         *,
         reached: bool = False,
         swapped: list[GuestSwap] | None = None,
+        fault: GuestFault | None = None,
     ) -> None:
         """`swapped`: how far the swaps of the spec's volumes are, where that has been looked at."""
         await self._report(
@@ -330,18 +332,11 @@ class GuestReconciler:
             started_at=guest.status.started_at or datetime.now(UTC),
             boot_id=self._boot_id,
             swaps=guest.status.swaps if swapped is None else swapped,
-            fault=None,
+            fault=fault,
         )
 
     async def _report_fault(self, guest: Guest, error: DriverError) -> None:
-        DRIVER_FAILURES.labels("any", error.reason).inc()
-        log.warning("guest.fault", reason=error.reason, error=str(error), permanent=error.permanent)
-        fault = GuestFault(
-            reason=error.reason,
-            message=str(error)[:1024],
-            permanent=error.permanent,
-            spec_generation=guest.metadata.generation,
-        )
+        fault = _noted_fault(guest, error)
         machine = None
         if guest.status.phase is GuestPhase.READY:
             machine = await self._driver.get(node_of_namespace(guest), guest.instance_id)
@@ -379,6 +374,18 @@ def node_of(key: Key) -> str:
 def node_of_namespace(guest: Guest) -> str:
     """The node that the Guest is on."""
     return node_of((guest.metadata.namespace or "", guest.metadata.name))
+
+
+def _noted_fault(guest: Guest, error: DriverError) -> GuestFault:
+    """What is said of the error, which is counted and logged."""
+    DRIVER_FAILURES.labels("any", error.reason).inc()
+    log.warning("guest.fault", reason=error.reason, error=str(error), permanent=error.permanent)
+    return GuestFault(
+        reason=error.reason,
+        message=str(error)[:1024],
+        permanent=error.permanent,
+        spec_generation=guest.metadata.generation,
+    )
 
 
 @asynccontextmanager

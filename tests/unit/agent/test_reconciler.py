@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from cairn_agent.drivers.api import DriverError, NoSpace, Unsupported
+from cairn_agent.drivers.api_operations import OperationFailed
 from cairn_agent.settings import AgentSettings
 from cairn_crds.instance import PowerState
 from unit.agent.conftest import ID, NODE, Bench
@@ -195,6 +196,24 @@ async def test_a_guest_made_anew_has_the_devices_that_it_says(bench: Bench) -> N
     await bench.look()
     [machine] = [found for found in bench.driver._nodes[NODE].values() if found.instance_id == ID]
     assert machine.shape["macs"] == []
+
+
+async def test_a_guest_made_anew_says_which_devices_could_not_be_plugged(bench: Bench) -> None:
+    """The machine's power is told all the same, and the next spec is followed."""
+    bench.api.apply(networks=[NETWORK])
+    await bench.look()
+    bench.api.finish_delete()
+    bench.driver.faults.fails("reconfigure", OperationFailed("the guest does not let go"))
+    bench.api.apply(launched=True, networks=[])
+    await bench.look()
+    status = bench.api.status
+    assert (status["phase"], status["powerState"], status["specGeneration"]) == ("Ready", "Running", 1)
+    assert (status["fault"]["message"], status["fault"]["permanent"]) == ("the guest does not let go", True)
+    bench.driver.faults.heals("reconfigure")
+    bench.api.apply(powerState="Stopped")
+    await bench.look()
+    assert await power(bench) is PowerState.SHUTDOWN
+    assert "fault" not in bench.api.status
 
 
 async def test_a_machine_of_a_newer_claim_is_left_alone(bench: Bench) -> None:
