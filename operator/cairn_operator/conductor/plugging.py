@@ -9,12 +9,10 @@ from __future__ import annotations
 import structlog
 
 from cairn_crds import Guest
-from cairn_crds.guest import GuestPhase
-from cairn_database import InstanceRecord, InterfaceRecord
+from cairn_database import InterfaceRecord
 from cairn_database.networking import plugging
+from cairn_operator.conductor.devices import Plugging, failure, is_done
 from cairn_operator.conductor.guest_spec import BEFORE_GUEST
-from cairn_operator.conductor.outcome import current_fault
-from cairn_operator.conductor.patience import late, seconds_left
 from cairn_operator.conductor.scope import Scope
 
 log = structlog.get_logger()
@@ -29,12 +27,13 @@ async def settle_interfaces(scope: Scope) -> bool:
     if not changing:
         return True
     guest = scope.guest
-    done = [one for one in changing if is_done(record, guest, one)]
-    failed = {}
-    for one in changing:
-        failure = None if one in done else _failure(scope, record, guest, one)
-        if failure is not None:
-            failed[one.port_id] = failure
+    asked = [(one, _plugging(guest, one)) for one in changing]
+    done = [one for one, device in asked if is_done(record, guest, device)]
+    failed = {
+        one.port_id: why
+        for one, device in asked
+        if one not in done and (why := failure(scope, record, guest, device)) is not None
+    }
     if not done and not failed:
         return True
     scope.record = await plugging.settle(
@@ -46,29 +45,10 @@ async def settle_interfaces(scope: Scope) -> bool:
     return True
 
 
-def is_done(record: InstanceRecord, guest: Guest | None, interface: InterfaceRecord) -> bool:
-    """Whether the machine is as the interface's change wants it; one that is on no host has no machine."""
-    if record.host is None:
-        return True
-    if guest is None or guest.status.phase is not GuestPhase.READY:
-        return False
-    if guest.status.spec_generation < guest.metadata.generation or current_fault(guest) is not None:
-        return False
-    plugged = interface.mac in {network.mac for network in guest.spec.networks}
-    return plugged == (interface.change == plugging.ATTACHING)
-
-
-def _failure(
-    scope: Scope, record: InstanceRecord, guest: Guest | None, interface: InterfaceRecord
-) -> str | None:
-    fault = current_fault(guest) if guest is not None else None
-    if fault is not None and fault.permanent:
-        return fault.message
-    left = seconds_left(scope, record, interface.since)
-    if left > 0:
-        scope.after(left)
-        return None
-    return late(record, fault)
+def _plugging(guest: Guest | None, interface: InterfaceRecord) -> Plugging:
+    attaches = interface.change == plugging.ATTACHING
+    plugged = guest is not None and interface.mac in {network.mac for network in guest.spec.networks}
+    return Plugging(attaches, is_told=guest is not None and plugged == attaches, since=interface.since)
 
 
 def _tell(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import structlog
 
 from cairn_crds import Guest
-from cairn_crds.guest import GuestPhase, GuestSwap, SwapPhase
+from cairn_crds.guest import GuestSwap, SwapPhase
 from cairn_database import InstanceRecord
 from cairn_database.records import AttachedVolume
 from cairn_database.volumes import attaching, store, swapping
 from cairn_database.volumes.journal import ATTACHING, DETACHING, SWAPPING
+from cairn_operator.conductor.devices import Plugging, failure, gone, is_done, is_gone
 from cairn_operator.conductor.guest_spec import BEFORE_GUEST
 from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.patience import late, seconds_left
@@ -31,7 +32,7 @@ async def settle_volumes(scope: Scope) -> bool:
     if not changing:
         return True
     guest = scope.guest
-    done = [one for one in changing if is_done(record, guest, one)]
+    done = [one for one in changing if _is_done(record, guest, one)]
     waiting = [one for one in changing if one not in done]
     failed = await _unmakable(scope, waiting) | {
         one.volume_id: why for one in waiting if (why := _failure(scope, record, guest, one)) is not None
@@ -61,18 +62,11 @@ async def _unmakable(scope: Scope, waiting: list[AttachedVolume]) -> dict[str, s
     return {volume_id: failed[other] for volume_id, other in awaited.items() if other in failed}
 
 
-def is_done(record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> bool:
-    """Whether the machine is as the volume's change wants it; one that is on no host has no machine."""
+def _is_done(record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> bool:
     if volume.successor is not None:
         swap = swap_of(guest, volume)
         return swap is not None and swap.phase is SwapPhase.DONE
-    if record.host is None:
-        return True
-    if guest is None or guest.status.phase is not GuestPhase.READY:
-        return False
-    if guest.status.spec_generation < guest.metadata.generation or current_fault(guest) is not None:
-        return False
-    return _is_told(guest, volume)
+    return is_done(record, guest, _plugging(guest, volume))
 
 
 def swap_of(guest: Guest | None, volume: AttachedVolume) -> GuestSwap | None:
@@ -83,25 +77,28 @@ def swap_of(guest: Guest | None, volume: AttachedVolume) -> GuestSwap | None:
     return next((swap for swap in guest.status.swaps if swap.id == swap_id), None)
 
 
-def _is_told(guest: Guest, volume: AttachedVolume) -> bool:
-    """Whether the host is asked for it; an unmade one is no part of the Guest."""
-    plugged = volume.volume_id in {one.id for one in guest.spec.volumes}
-    return plugged == (volume.change == ATTACHING)
+def _plugging(guest: Guest | None, volume: AttachedVolume) -> Plugging:
+    """An unmade one is no part of the Guest."""
+    attaches = volume.change == ATTACHING
+    plugged = guest is not None and volume.volume_id in {one.id for one in guest.spec.volumes}
+    return Plugging(attaches, is_told=guest is not None and plugged == attaches, since=volume.since)
 
 
 def _failure(scope: Scope, record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> str | None:
     if volume.successor is not None:
-        swap = swap_of(guest, volume)
-        failed = swap is not None and swap.phase is SwapPhase.FAILED
-        return (swap.message or "Its host could not do it.") if swap is not None and failed else None
-    fault = current_fault(guest) if guest is not None and _is_told(guest, volume) else None
-    if fault is not None and fault.permanent:
-        return fault.message
-    left = seconds_left(scope, record, volume.since)
-    if left > 0:
-        scope.after(left if volume.made else min(left, UNMADE_LOOK_AGAIN))
-        return None
-    return late(record, current_fault(guest) if guest is not None else None)
+        return _swap_failure(record, guest, volume)
+    why = failure(scope, record, guest, _plugging(guest, volume))
+    if why is None and not volume.made:
+        scope.after(UNMADE_LOOK_AGAIN)
+    return why
+
+
+def _swap_failure(record: InstanceRecord, guest: Guest | None, volume: AttachedVolume) -> str | None:
+    """What the host has said of it; of a machine that is gone it says nothing any more."""
+    swap = swap_of(guest, volume)
+    if swap is not None and swap.phase is SwapPhase.FAILED:
+        return swap.message or "Its host could not do it."
+    return gone(record) if guest is not None and is_gone(record, guest) else None
 
 
 async def _give_up_late(scope: Scope, record: InstanceRecord, changing: list[AttachedVolume]) -> bool:
