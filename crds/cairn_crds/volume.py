@@ -32,6 +32,7 @@ class VolumeSpec(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.sizeGiB >= oldSelf.sizeGiB", "a volume may grow, and never shrinks"),
+        Rule("!oldSelf.bootable || self.bootable", "a volume that may be booted from stays so"),
         Rule("self.backend == oldSelf.backend", "backend cannot change; make another volume"),
     )
 

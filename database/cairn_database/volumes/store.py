@@ -71,8 +71,9 @@ class VolumeRecord:
 
 
 async def upsert(db: Database, new: NewVolume) -> VolumeRecord:
-    """Take a resource in: a new row, or the size and the names that it has now. The row of that name is its
-    own from now on. Raises NameTaken for a row that another resource has."""
+    """Take a resource in: a new row, or the size and the names that it has now. What has become larger, or
+    bootable, since the resource was written stays so. The row of that name is its own from now on. Raises
+    NameTaken for a row that another resource has."""
 
     def transaction(conn: sa.Connection) -> VolumeRecord:
         row = conn.execute(_LOCK_AT, {"in_namespace": new.namespace, "called": new.name}).one_or_none()
@@ -81,7 +82,8 @@ async def upsert(db: Database, new: NewVolume) -> VolumeRecord:
         if row.resource_uid not in (None, new.resource_uid) and row.id != new.id:
             raise NameTaken(new.namespace, new.name, row.id)
         size = max(new.spec.size_gib, row.size_gib)
-        spec = new.spec.model_copy(update={"size_gib": size}).to_api()
+        bootable = new.spec.bootable or bool(row.spec.get("bootable"))
+        spec = new.spec.model_copy(update={"size_gib": size, "bootable": bootable}).to_api()
         changes = {"spec": spec, "size_gib": size, "resource_uid": new.resource_uid}
         if all(getattr(row, name) == value for name, value in changes.items()):
             return read(conn, [row.id])[0]
@@ -208,6 +210,13 @@ async def finish_delete(db: Database, volume_id: str) -> None:
         conn.execute(sa.delete(volumes).where(volumes.c.id == volume_id))
 
     await db.run(transaction)
+
+
+def note_bootable(conn: sa.Connection, volume_id: str) -> None:
+    """Inside a transaction: it has got what an instance boots from. Raises VolumeNotFound."""
+    record = lock(conn, volume_id)
+    if not record.spec.bootable:
+        update(conn, volume_id, spec=record.spec.model_copy(update={"bootable": True}).to_api())
 
 
 # --- reading ---------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def settled(
     conn: sa.Connection, record: InstanceRecord, volume: AttachedVolume, moment: datetime, message: str | None
 ) -> AttachedVolume:
     """Inside a transaction: the host has swapped it, or (`message`) has not. The one that is attached now;
-    the other one is free."""
+    the other one is free. What has taken a root volume's place may be booted from like that."""
     successor = volume.successor
     assert successor is not None  # noqa: S101 - what is swapping has one
     journal.ended(conn, record, volume, moment, message)
@@ -110,6 +110,8 @@ def settled(
         pairs.let_go(conn, record.id, [successor.volume_id])
         return kept
     pairs.let_go(conn, record.id, [volume.volume_id])
+    if volume.boot_index == 0:
+        store.note_bootable(conn, successor.volume_id)
     pairs.rename(conn, successor.swap_id, volume.attachment_id)
     return replace(
         kept,

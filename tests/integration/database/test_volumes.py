@@ -185,6 +185,22 @@ async def test_one_takes_anothers_place(db: Database) -> None:
     await assert_consistent(db)
 
 
+@pytest.mark.parametrize("boot_index", [0, None])
+async def test_what_takes_a_root_volumes_place_is_bootable(db: Database, boot_index: int | None) -> None:
+    await make_cloud(db)
+    old, other = wanted("old", bootable=True), wanted("next")
+    record = await active(db, volumes=(VolumeWant(volume_id=old.id, boot_index=boot_index, new=old),))
+    await store.upsert(db, other)
+    record = await swapping.swap(db, record.id, ASKED, old.id, other.id)
+    await settle(db, record)
+    for _ in range(2):
+        after = await store.get(db, other.id)
+        assert after is not None
+        assert after.is_bootable is (boot_index == 0)
+        await store.upsert(db, other)  # its resource says nothing of it
+    await assert_consistent(db)
+
+
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_swap_that_fails_leaves_the_old_one(db: Database, late: bool) -> None:
     await make_cloud(db)
