@@ -23,7 +23,7 @@ from cairn_local.process import HttpProbe, ProcessFailed
 from cairn_local.progress import Progress
 from cairn_local.settings import CONTEXT_VARIABLE, Home
 from cairn_local.stack import ROOT, KubectlFailed, kubectl_of
-from cairn_local.supervision import SupervisionError, Supervisor
+from cairn_local.supervision import ProcessStatus, SupervisionError, Supervisor
 
 EXAMPLES = ("project.yaml", "flavors.yaml", "network.yaml")
 EXAMPLE_INSTANCE = "instance.yaml"
@@ -128,30 +128,42 @@ def status(arguments: list[str]) -> int:
     argparse.ArgumentParser("cairn status", description=status.__doc__).parse_args(arguments)
     home, progress = Home.from_environment(), Progress()
     try:
-        processes = Supervisor(home.supervisor).status()
+        found = readiness(home)
     except PermissionError:
         return _not_root("status")
-    if not processes:
+    if not found:
         progress.console.print("Nothing runs. `make up` starts it.")
         return 3
     table = Table("process", "state", "pid", "up", "ready", box=None, pad_edge=False)
-    ports = _ports(home)
-    all_well = True
-    for process in processes:
-        ready = (
-            HttpProbe(f"http://127.0.0.1:{ports[process.name]}/readyz")() if process.name in ports else None
-        )
-        all_well = all_well and ready is None and process.state == "RUNNING"
+    for process, missing in found:
         table.add_row(
             process.name,
             process.state,
             str(process.pid or ""),
             _duration(process.uptime),
-            "yes" if ready is None else f"no: {ready[:160]}",
+            "yes" if missing is None else f"no: {missing[:160]}",
         )
     progress.console.print(table)
-    progress.console.print(f"\nlogs: {processes[0].log.parent}/NAME.log")
-    return 0 if all_well else 1
+    progress.console.print(f"\nlogs: {found[0][0].log.parent}/NAME.log")
+    return 0 if all_ready(found) else 1
+
+
+def readiness(home: Home) -> list[tuple[ProcessStatus, str | None]]:
+    """Every supervised process, and what it says it still needs; None where it is ready, or has no way to
+    say. Raises PermissionError for those who may not ask."""
+    ports = _ports(home)
+    return [
+        (
+            process,
+            HttpProbe(f"http://127.0.0.1:{ports[process.name]}/readyz")() if process.name in ports else None,
+        )
+        for process in Supervisor(home.supervisor).status()
+    ]
+
+
+def all_ready(found: list[tuple[ProcessStatus, str | None]]) -> bool:
+    """Whether everything of `readiness` runs and is ready."""
+    return all(missing is None and process.state == "RUNNING" for process, missing in found)
 
 
 def _ports(home: Home) -> dict[str, int]:
