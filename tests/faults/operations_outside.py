@@ -7,7 +7,7 @@ from typing import Any
 
 from cairn_crds import ComputeNode, Guest, Instance
 from cairn_crds.instance import PowerState
-from cairn_database import instances
+from cairn_database import VmState, instances
 from faults.actors import Play
 
 
@@ -46,12 +46,13 @@ async def crash_outside(play: Play) -> str | None:
 
 
 async def start_outside(play: Play) -> str | None:
-    """virsh start. Not of what moves: what a migration has shut down is not for anybody to start."""
-    moving = await _moving(play)
+    """virsh start. Not of what moves: what a migration has shut down is not for anybody to start. Nor of what
+    is soft-deleted: that is wanted off, and switched off at the next order to its host."""
+    left_alone = await _moving(play) | set(play.ids(VmState.SOFT_DELETED))
 
     def start(driver: Any, machine: Any) -> None:
         is_off = machine.power_state in (PowerState.SHUTDOWN, PowerState.CRASHED)
-        if is_off and machine.instance_id not in moving:
+        if is_off and machine.instance_id not in left_alone:
             machine.boot()
             driver._changed(machine)
 
