@@ -43,7 +43,8 @@ class OneAtATime(Play):
 
 
 def test_a_conductor_does_not_look_again_for_what_it_wrote_itself() -> None:
-    """A stop: its edit and its end, and after each a look at what follows from it."""
+    """A stop: its edit and its end, after each a look at what follows from it, and one at the row's version
+    before its host is told."""
 
     async def act(world: World) -> int:
         await boot(world, "vm", networks=[])
@@ -54,4 +55,4 @@ def test_a_conductor_does_not_look_again_for_what_it_wrote_itself() -> None:
         await asyncio.sleep(1.0)
         return sum(name.startswith("conductor") and gate == "sql.read" for name, gate in world.faults.passed)
 
-    assert scene(act, shape=ONE_OF_EACH) == 4
+    assert scene(act, shape=ONE_OF_EACH) == 5
