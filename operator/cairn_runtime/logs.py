@@ -21,7 +21,14 @@ _QUIET = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "asyncio":
 def set_up_logs(settings: LogSettings, process: str) -> None:
     """Send structlog's and the standard library's logs to stderr in one form."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
+
+    def name_process(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        # No context variable: a library's own threads, and what they call, have none of the main thread's.
+        event.setdefault("process", process)
+        return event
+
     shared: list[Any] = [
+        name_process,
         structlog.contextvars.merge_contextvars,
         merge_log_context,
         structlog.stdlib.add_log_level,
@@ -49,7 +56,6 @@ def set_up_logs(settings: LogSettings, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
 
 
 def _to_json(event: Any, **_options: Any) -> str:

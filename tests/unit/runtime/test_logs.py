@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,6 +55,15 @@ def test_ids_are_on_every_line_inside_by_whichever_module(capsys: pytest.Capture
     assert "request_id" not in inside, "what is not known is left out"
     assert (theirs["event"], theirs["instance_id"]) == ("theirs", "i-1")
     assert "instance_id" not in outside
+
+
+def test_a_line_of_another_thread_says_whose_process_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logs(LogSettings(), "agent")
+    thread = threading.Thread(target=structlog.get_logger().warning, args=("lost the connection to libvirt",))
+    thread.start()
+    thread.join()
+    (line,) = lines(capsys)
+    assert line["process"] == "agent"
 
 
 async def test_ids_of_one_task_are_not_on_the_lines_of_another(capsys: pytest.CaptureFixture[str]) -> None:
