@@ -10,6 +10,7 @@ import pytest
 from cairn_crds import API_VERSION, ComputeNode, Volume
 from cairn_database.volumes import attaching, store
 from cairn_database.volumes.errors import VolumeGoing
+from cairn_database.volumes.store import VolumeRecord
 from cairn_database.volumes.wants import VolumeWant
 from faults.actors import Play
 from faults.scenario import boot, scene
@@ -30,6 +31,19 @@ def is_made(world: World) -> bool:
     """Whether its file is there."""
     rows = world.sql.raw.execute("SELECT made_gib FROM volumes").fetchall()
     return bool(rows) and rows[0][0] == 1
+
+
+async def one_and_a_volume(world: World) -> tuple[Play, str, VolumeRecord]:
+    """A running instance, and a volume that is attached to nobody yet."""
+    play = Play(world, random.Random(1))
+    await boot(world, "one")
+    make(world)
+    await world.until(lambda: world.sql.raw.execute("SELECT id FROM volumes").fetchall(), "its row")
+    await asyncio.sleep(3.0)
+    (server_id,) = play.ids()
+    volume = await store.at(world.db, PROJECT, "data")
+    assert volume is not None
+    return play, server_id, volume
 
 
 def test_a_shared_volume_of_a_lost_host_is_looked_after_by_one_host() -> None:
@@ -58,14 +72,7 @@ def test_a_volume_is_made_for_whom_it_is_attached_to_though_nobody_tells_of_it()
     """The gateway that attached it died before it could give its conductor a hint."""
 
     async def act(world: World) -> None:
-        play = Play(world, random.Random(1))
-        await boot(world, "one")
-        make(world)
-        await world.until(lambda: world.sql.raw.execute("SELECT id FROM volumes").fetchall(), "its row")
-        await asyncio.sleep(3.0)
-        (server_id,) = play.ids()
-        volume = await store.at(world.db, PROJECT, "data")
-        assert volume is not None
+        play, server_id, volume = await one_and_a_volume(world)
         await attaching.attach(world.db, server_id, play.asked(), VolumeWant(volume_id=volume.id))
         await world.until(lambda: is_made(world), "its file")
 
@@ -98,21 +105,14 @@ def test_a_volume_that_its_host_cannot_make_is_attached_to_nobody() -> None:
     """The attachment ends at once, with the reason, and others are refused it."""
 
     async def act(world: World) -> None:
-        play = Play(world, random.Random(1))
-        await boot(world, "one")
-        make(world)
-        await world.until(lambda: world.sql.raw.execute("SELECT id FROM volumes").fetchall(), "its row")
-        await asyncio.sleep(3.0)
-        (server_id,) = play.ids()
-        volume = await store.at(world.db, PROJECT, "data")
-        assert volume is not None
+        play, server_id, volume = await one_and_a_volume(world)
         refused = world.faults.order("agent", "driver.make_volume", Mishap.REFUSED, times=100)
         await attaching.attach(world.db, server_id, play.asked(), VolumeWant(volume_id=volume.id))
         await asyncio.sleep(20.0)
-        volume = await store.at(world.db, PROJECT, "data")
-        assert volume is not None
+        found = await store.at(world.db, PROJECT, "data")
+        assert found is not None
         assert refused.times < 100, "the host tried"
-        assert (volume.has_failed, volume.instance_ids) == (True, ())
+        assert (found.has_failed, found.instance_ids) == (True, ())
         with pytest.raises(VolumeGoing) as told:
             await attaching.attach(world.db, server_id, play.asked(), VolumeWant(volume_id=volume.id))
         assert "could not be made" in str(told.value)

@@ -281,14 +281,13 @@ async def test_a_local_one_waits_until_it_is_known_where_the_instance_stays(db: 
     assert "Confirm or revert first" in str(refused.value)
     record = await settle(db, await attach(db, record, shared.id))
     record = await moving.confirm_resize(db, record.id, ASKED)
-    confirmed = Holding.DROP_OTHER
     record = await step(
         db,
         record,
         task_state=None,
         vm_state=VmState.ACTIVE,
         move=None,
-        holding=confirmed,
+        holding=Holding.DROP_OTHER,
         migration="confirmed",
     )
     await settle(db, await attach(db, record, local.id))

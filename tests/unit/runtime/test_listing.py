@@ -63,7 +63,7 @@ async def _followed(watches: Watches, monkeypatch: pytest.MonkeyPatch) -> str | 
 async def test_kopf_follows_from_the_first_list_and_lists_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     api, store = Api(), Store(Flavor)
     watches = Watches(cast(Any, api), [store])
-    await watches.resync(fresh=True)
+    await watches.fill()
     assert await _followed(watches, monkeypatch) == "10"
     assert api.lists == [True]
 
@@ -72,7 +72,7 @@ async def test_a_watch_that_broke_goes_on_from_a_list_as_it_is_now(monkeypatch: 
     api, store = Api(), Store(Flavor)
     store.put({"metadata": {"name": "ghost", "resourceVersion": "3"}, "spec": {}})
     watches = Watches(cast(Any, api), [store])
-    await watches.resync(fresh=True)
+    await watches.fill()
     await watches.begin("flavors", None)
     store.put({"metadata": {"name": "ghost", "resourceVersion": "11"}, "spec": {}})
     assert await _followed(watches, monkeypatch) == "20"
