@@ -38,6 +38,9 @@ class DatabaseSettings:
     """How often a transaction is run when others keep getting in its way."""
     backoff: float = 0.005
     """Seconds before the second attempt; doubled each time, with jitter, up to half a second."""
+    idle_timeout: int = 5
+    """PostgreSQL and MariaDB: seconds after which the server ends a transaction whose process sends nothing:
+    one that was stopped, or whose machine was lost, would keep its locks for ever."""
     busy_timeout: float = 10.0
     """SQLite: seconds to wait for another process's write transaction."""
     readers: int = 2
@@ -87,7 +90,10 @@ class Database:
             from cairn_database.server import ServerBackend
 
             self._backend = ServerBackend(
-                self._url, connections=settings.connections, timeout=settings.timeout
+                self._url,
+                connections=settings.connections,
+                timeout=settings.timeout,
+                idle_timeout=settings.idle_timeout,
             )
         await self.ping()
 

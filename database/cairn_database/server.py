@@ -11,11 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 T = TypeVar("T")
 
-CONNECT_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "postgresql": {"timeout": 5},
-    "mysql": {"connect_timeout": 5},
-    "mariadb": {"connect_timeout": 5},
-}
+CONNECT_SECONDS = 5
+
+
+def _connect_arguments(dialect: str, idle_timeout: int) -> dict[str, Any]:
+    """What a driver is to be told; `idle_timeout` as in `DatabaseSettings`."""
+    if dialect == "postgresql":
+        return {
+            "timeout": CONNECT_SECONDS,
+            "server_settings": {"idle_in_transaction_session_timeout": f"{idle_timeout}s"},
+        }
+    # MySQL has no such limit, and takes what is for MariaDB alone as a comment.
+    limit = f"SET @cairn = 1 /*M!100300 , SESSION idle_transaction_timeout = {idle_timeout} */"
+    return {"connect_timeout": CONNECT_SECONDS, "init_command": limit}
 
 
 class ServerBackend:
@@ -24,9 +32,10 @@ class ServerBackend:
     A transaction is an ordinary function; SQLAlchemy switches to the event loop wherever it waits.
     """
 
-    def __init__(self, url: sa.URL, *, connections: int, timeout: float) -> None:
+    def __init__(self, url: sa.URL, *, connections: int, timeout: float, idle_timeout: int) -> None:
         self._timeout = timeout
         self._dialect = url.get_backend_name()
+        self._connect_arguments = _connect_arguments(self._dialect, idle_timeout)
         self._write_engine = self._engine(url, "READ COMMITTED", connections)
         # Reads are single statements, or do not need one snapshot: no BEGIN and ROLLBACK round trips.
         self._read_engine = self._engine(url, "AUTOCOMMIT", connections)
@@ -39,7 +48,7 @@ class ServerBackend:
             max_overflow=0,
             pool_timeout=self._timeout,
             hide_parameters=True,  # errors are logged, and values may be secret
-            connect_args=CONNECT_ARGUMENTS.get(self._dialect, {}),
+            connect_args=self._connect_arguments,
         )
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.util import await_only
 
 from cairn_database import (
     ConcurrentUpdate,
@@ -151,6 +152,36 @@ async def test_errors_of_the_cloud_are_not_repeated(db: Database) -> None:
     assert len(runs) == 1
     with pytest.raises(ProjectNotFound):
         await instances.register(db, new())
+
+
+@servers_only
+async def test_locks_of_a_process_that_stopped_amid_a_transaction_are_given_up(
+    url: str, db: Database
+) -> None:
+    """A frozen process sends nothing more: the others get in, and once awake it runs it again."""
+    await make_cloud(db, hosts=0)
+    frozen, awake, runs = asyncio.Event(), asyncio.Event(), []
+
+    def add(conn: sa.Connection) -> None:
+        conn.execute(sa.update(projects).values(cores_used=projects.c.cores_used + 1))
+
+    def add_and_freeze(conn: sa.Connection) -> None:
+        runs.append(1)
+        add(conn)
+        if len(runs) == 1:
+            frozen.set()
+            await_only(awake.wait())
+        add(conn)
+
+    async with Database(url, DatabaseSettings(idle_timeout=1)) as victim:
+        task = asyncio.create_task(victim.run(add_and_freeze))
+        await frozen.wait()
+        await db.run(add)
+        assert await db.read(lambda conn: conn.scalar(sa.select(projects.c.cores_used))) == 1
+        awake.set()
+        await task
+    assert await db.read(lambda conn: conn.scalar(sa.select(projects.c.cores_used))) == 3
+    assert len(runs) == 2
 
 
 @servers_only
