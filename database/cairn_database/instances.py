@@ -42,6 +42,7 @@ from cairn_database.rows import (
     load_many,
     now,
     record_of,
+    was_released,
     write_labels,
 )
 from cairn_database.tables import LIVE, allocations, instances
@@ -223,7 +224,8 @@ async def register(db: Database, new: NewInstance) -> InstanceRecord:
     """Accept an instance: quota, row in building/scheduling, group membership and action `create` in one.
 
     Idempotent: an instance of that id is returned as it is. Raises ProjectNotFound, ProjectDisabled,
-    QuotaExceeded, NameTaken, ServerGroupNotFound, and what `volumes.attaching.attach` raises.
+    QuotaExceeded, NameTaken, ServerGroupNotFound, InstanceNotFound for a resource that was released
+    meanwhile, and what `volumes.attaching.attach` raises.
     """
     return await db.run(lambda conn: _register(conn, new))
 
@@ -255,6 +257,9 @@ def _register(conn: sa.Connection, new: NewInstance) -> InstanceRecord:
         return record
     vcpus, memory_mib = int(new.flavor["vcpus"]), int(new.flavor["memoryMiB"])
     quotas.take(conn, new.project, quotas.Demand(1, vcpus, memory_mib), new.user_id)
+    # From here on the project is held: whoever releases the resource has done it, or waits.
+    if new.resource_uid is not None and was_released(conn, new.resource_uid):
+        raise InstanceNotFound(new.id)
     if new.group_id is not None:
         quotas.join_group(conn, new.project, new.group_id)
     moment = now()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 
 from cairn_crds.instance import PowerState
@@ -10,7 +12,8 @@ from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
 from cairn_database.networking import plugging
 from cairn_database.records import InstanceRecord, TaskState, VmState
-from cairn_database.rows import compare_and_set, find, now
+from cairn_database.rows import compare_and_set, find, now, was_released
+from cairn_database.tables import projects, released_resources
 from cairn_database.volumes import attaching
 
 
@@ -48,6 +51,32 @@ async def begin_delete(
         )
 
     return await db.run(transaction)
+
+
+async def release_resource(db: Database, resource_uid: str, project: str | None) -> bool:
+    """A resource of that project goes without ever having had a row, and gets none from now on: not even from
+    a process that was held up on its way to `instances.register`. False: it has a live one by now.
+
+    `project` None: there is none that it could have been registered in.
+    """
+
+    def transaction(conn: sa.Connection) -> bool:
+        # Whoever registers it holds the project, until the row is there to be seen.
+        conn.execute(sa.select(projects.c.name).where(projects.c.name == project).with_for_update()).all()
+        record = find(conn, resource_uid)
+        if record is not None:
+            return record.is_deleted
+        if not was_released(conn, resource_uid):
+            conn.execute(sa.insert(released_resources).values(uid=resource_uid, released_at=now()))
+        return True
+
+    return await db.run(transaction)
+
+
+async def forget_released(db: Database, before: datetime) -> None:
+    """Nobody who was held up then is still on the way."""
+    old = sa.delete(released_resources).where(released_resources.c.released_at < before)
+    await db.run(lambda conn: conn.execute(old) and None)
 
 
 async def finish_delete(db: Database, instance_id: str) -> InstanceRecord:

@@ -29,7 +29,7 @@ from cairn_database.records import (
     TaskState,
     VmState,
 )
-from cairn_database.tables import LIVE, instance_metadata, instance_tags, instances
+from cairn_database.tables import LIVE, instance_metadata, instance_tags, instances, released_resources
 
 FIELDS = tuple(field.name for field in fields(InstanceRecord))
 COLUMNS = tuple(instances.c[name] for name in FIELDS)
@@ -47,6 +47,9 @@ _LOCK_BY_IDS = _BY_IDS.with_for_update()
 _COMPARE_AND_SET = sa.update(instances).where(
     instances.c.id == bindparam("instance"), instances.c.version == bindparam("expected_version")
 )
+
+
+_RELEASED = sa.select(released_resources.c.uid).where(released_resources.c.uid == bindparam("resource"))
 
 
 def now() -> datetime:
@@ -71,6 +74,11 @@ class _Ids:
 
 next_id = _Ids()
 """Keys for history and free ranges: made here, so that rows can be written without reading one back."""
+
+
+def was_released(conn: sa.Connection, resource_uid: str) -> bool:
+    """Whether that resource went without a row, and is to have none (`removal.release_resource`)."""
+    return conn.execute(_RELEASED, {"resource": resource_uid}).one_or_none() is not None
 
 
 def record_of(row: Sequence[Any]) -> InstanceRecord:

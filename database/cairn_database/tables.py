@@ -385,6 +385,16 @@ quota_classes = Table(
 )
 """Of class `default`: the limits of projects that do not say their own."""
 
+released_resources = Table(
+    "released_resources",
+    metadata,
+    Column("uid", _id(), primary_key=True),
+    _required("released_at", UtcDateTime()),
+    Index("ix_released_resources_released_at", "released_at"),
+    **OPTIONS,
+)
+"""Instances that were deleted before they had a row, and are not to get one any more."""
+
 user_quotas = Table(
     "user_quotas",
     metadata,

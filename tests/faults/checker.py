@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from cairn_crds import ConditionStatus, Guest, Instance, InstanceSpec
+from cairn_crds.base import INSTANCE_LABEL
 from cairn_crds.guest import node_namespace
 from cairn_crds.instance import PowerState
 from cairn_database import InstanceRecord, VmState, audit, instances
 from cairn_operator.conductor.projection import View, project
 from faults import checker_volumes
+from faults.world.api import Event
+from faults.world.loop import OWNER
 from faults.world.world import World
 
 AWAKE = (PowerState.RUNNING, PowerState.PAUSED)
@@ -42,7 +45,9 @@ class Watcher:
     def __init__(self, world: World) -> None:
         self._world = world
         self._known: set[tuple[str, str]] = set()
+        self._let_go: set[str] = set()
         self.broken: list[str] = []
+        world.server.on_write = self._after_write
         world.sql.after_commit = self._after_commit
         for host in world.hosts.values():
             host.on_call = self.look_at_machines
@@ -70,6 +75,16 @@ class Watcher:
         row = self._world.sql.raw.execute("SELECT deleted FROM instances WHERE id = ?", [key[1]]).fetchone()
         if row is None or row[0] == key[1]:
             self._break(f"5: machine {key[1]} was made on {key[0]} after it had been deleted")
+
+    def _after_write(self, plural: str, event: Event) -> None:
+        """Promise 5: what Cairn itself has let go of does not come back."""
+        if plural != "instances" or event.type == "MODIFIED":
+            return
+        metadata = event.body()["metadata"]
+        if event.type == "DELETED" and OWNER.get() is not None:
+            self._let_go.add(metadata["uid"])
+        elif metadata.get("labels", {}).get(INSTANCE_LABEL) in self._let_go:
+            self._break(f"5: Instance {metadata['name']} came back after it had been deleted")
 
     def _after_commit(self) -> None:
         """Promise 2."""

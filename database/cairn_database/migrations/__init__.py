@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-HEAD = "0011"
+HEAD = "0012"
 """The newest revision: what the processes ask for at start, without loading Alembic."""
 
 LOCK = 0x0CA1

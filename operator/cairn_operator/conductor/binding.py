@@ -11,7 +11,7 @@ import structlog
 
 from cairn_crds import Instance, InstanceSpec, Metadata
 from cairn_crds.base import INSTANCE_FINALIZER, INSTANCE_LABEL
-from cairn_database import InstanceRecord, TaskState, instances
+from cairn_database import InstanceRecord, TaskState, instances, removal
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.scope import Scope
 from cairn_runtime.kubernetes import AlreadyExists, NotFound
@@ -129,10 +129,16 @@ async def restore_resource(scope: Scope) -> bool:
 
 
 async def release_deleted(scope: Scope) -> bool:
-    """A deleted resource without a row has nothing left to wait for."""
+    """A deleted resource without a row has nothing left to wait for, once none can come any more."""
     instance = scope.instance
     if scope.record is not None or instance is None or instance.metadata.deletion_timestamp is None:
         return True
+    if INSTANCE_FINALIZER in instance.metadata.finalizers:
+        project = scope.env.catalog.project_of(scope.key[0])
+        name = project.metadata.name if project is not None else None
+        if not await removal.release_resource(scope.env.db, instance.metadata.uid, name):
+            scope.after(0)
+            return False
     await release(scope)
     return False
 

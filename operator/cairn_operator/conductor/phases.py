@@ -17,6 +17,7 @@ from cairn_crds.base import INSTANCE_FINALIZER
 from cairn_database import (
     AddressesExhausted,
     AddressInUse,
+    InstanceNotFound,
     MacInUse,
     NameTaken,
     NetworkNotFound,
@@ -97,6 +98,8 @@ async def register(scope: Scope) -> bool:
             scope.record = await instances.register(scope.env.db, await _new_instance(scope, resolved))
         except tuple(REFUSALS) as error:
             scope.refusal = Refusal(REFUSALS[type(error)], str(error))
+        except InstanceNotFound:
+            return False  # deleted while this process was held up
     if scope.refusal is not None:
         scope.env.blocked.add(scope.key)
         scope.after(REFUSED_LOOK_AGAIN)

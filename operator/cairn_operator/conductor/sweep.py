@@ -16,7 +16,7 @@ import structlog
 
 from cairn_crds import Guest
 from cairn_crds.guest import node_namespace
-from cairn_database import DatabaseError, TaskState, history, instances, moves
+from cairn_database import DatabaseError, TaskState, history, instances, moves, removal
 from cairn_operator.conductor import metrics
 from cairn_operator.conductor.guest_spec import build_guest
 from cairn_operator.conductor.nodes import NodeWatchdog
@@ -102,6 +102,7 @@ class Sweep:
                     before = datetime.now(UTC) - timedelta(days=self._env.settings.purge_days)
                     await history.purge(self._env.db, before, limit=PAGE)
                     await moves.purge(self._env.db, before, limit=PAGE)
+                    await removal.forget_released(self._env.db, before)
                     await self._mirrors.wake_lost()
             except (DatabaseError, KubernetesError) as error:
                 log.warning("sweep.failed", error=str(error))

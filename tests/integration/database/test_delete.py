@@ -139,6 +139,42 @@ async def test_claim_and_delete_at_once_end_in_nothing(databases: list[Database]
     await assert_nothing_left(db)
 
 
+async def test_a_resource_that_went_without_a_row_gets_none(db: Database) -> None:
+    await make_cloud(db)
+    early, late = (new(name, id=uid, resource_uid=uid) for name, uid in (("early", "a"), ("late", "b")))
+    record = await instances.register(db, early)
+    assert not await removal.release_resource(db, "a", "blue"), "it has one"
+    assert await removal.release_resource(db, "b", "blue")
+    assert await removal.release_resource(db, "b", "blue")
+    assert await removal.release_resource(db, "c", None)
+    with pytest.raises(InstanceNotFound):
+        await instances.register(db, late)
+    await delete(db, record)
+    assert await removal.release_resource(db, "a", "blue"), "it was deleted"
+    await assert_nothing_left(db)
+    await removal.forget_released(db, datetime.now(UTC) + timedelta(hours=1))
+    await instances.register(db, late)
+
+
+async def test_a_resource_is_registered_or_released_but_never_both(databases: list[Database]) -> None:
+    db = databases[0]
+    await make_cloud(db)
+    resources = [new(f"web-{number}", id=f"{number}", resource_uid=f"{number}") for number in range(10)]
+
+    async def register(number: int) -> bool:
+        try:
+            return bool(await instances.register(databases[number % 4], resources[number]))
+        except InstanceNotFound:
+            return False
+
+    async def release(number: int) -> bool:
+        return await removal.release_resource(databases[(number + 1) % 4], f"{number}", "blue")
+
+    numbers = range(10)
+    done = await asyncio.gather(*(work(number) for number in numbers for work in (register, release)))
+    assert [done[2 * number] + done[2 * number + 1] for number in numbers] == [1] * 10
+
+
 async def test_old_deleted_rows_are_purged_with_their_history(db: Database) -> None:
     await make_cloud(db)
     kept = await active(db, name="kept")
