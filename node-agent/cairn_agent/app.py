@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 import structlog
 
@@ -86,8 +85,7 @@ class Agent:
         await self._kubernetes.open()
         # From etcd itself: a cache may not know yet that a machine was evacuated while this host was down,
         # and what ran before is about to be started.
-        take_stock = partial(self._watches.resync, fresh=True)
-        await wait_for("API server", take_stock, (KubernetesError,), stop)
+        await wait_for("API server", self._watches.fill, (KubernetesError,), stop)
         await wait_for("hypervisor", self._open_driver, (DriverError,), stop)
         if stop.is_set():
             return

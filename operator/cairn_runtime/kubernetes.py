@@ -90,7 +90,8 @@ class Kubernetes:
             base_url=info.server.rstrip("/") + "/",
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout_seconds),
             connector=aiohttp.TCPConnector(ssl=_ssl_context(info), limit=CONNECTIONS),
-            headers={"User-Agent": "cairn"},
+            # Lists are large, and packing them takes the API server longer than sending them.
+            headers={"User-Agent": "cairn", "Accept-Encoding": "identity"},
         )
 
     async def login(self) -> kopf.ConnectionInfo:

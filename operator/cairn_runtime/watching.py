@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import kopf
 import structlog
 from kopf._cogs.structs.references import Insights
 
-from cairn_crds import GROUP, VERSION
+from cairn_crds import GROUP, VERSION, Resource
 from cairn_runtime.kubernetes import ApiServerUnavailable, Kubernetes, KubernetesError
 from cairn_runtime.listing import Following
 from cairn_runtime.signals import retake
@@ -64,12 +64,17 @@ class Watches:
         stores: Sequence[Store[Any]],
         namespaces: Sequence[str] = (),
         resync_seconds: float = 60.0,
+        from_cache: Collection[type[Resource]] = (),
     ) -> None:
-        """`namespaces` empty: the whole cluster. `resync_seconds`: between two repairing lists."""
+        """`namespaces` empty: the whole cluster. `resync_seconds`: between two repairing lists. `from_cache`:
+        kinds whose first list may be as old as what a watch tells, since all that is done about them is done
+        under the version that was seen. Of many objects that takes the API server a third of the time.
+        """
         self._kubernetes = kubernetes
         self._stores = stores
         self._namespaces = tuple(namespaces)
         self._resync_seconds = resync_seconds
+        self._from_cache = frozenset(from_cache)
         self._registry = kopf.OperatorRegistry()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -124,17 +129,20 @@ class Watches:
         stop.set()
 
     async def fill(self) -> None:
-        """List everything as it is now, for the watches to follow from there: until they hear of something,
-        nothing mends an old list. Raises KubernetesError."""
-        await self.resync(fresh=True)
+        """List everything, for the watches to follow from there; as it is now, but for what may come from the
+        cache: until they hear of something, nothing mends an old list. Raises KubernetesError."""
+        for store in self._stores:
+            fresh = store.kind not in self._from_cache
+            for namespace in self._namespaces_of(store):
+                version = await self._list(store, namespace, fresh=fresh)
+                self._listed[store.kind.kind_info.plural, namespace] = version
+            store.synced = True
 
     async def resync(self, *, fresh: bool = False) -> None:
         """List everything and repair the stores; `fresh`: as it is now, not a moment ago."""
         for store in self._stores:
             for namespace in self._namespaces_of(store):
-                version = await self._list(store, namespace, fresh=fresh)
-                if fresh and not self._tasks:
-                    self._listed[store.kind.kind_info.plural, namespace] = version
+                await self._list(store, namespace, fresh=fresh)
             store.synced = True
 
     def _namespaces_of(self, store: Store[Any]) -> tuple[str | None, ...]:

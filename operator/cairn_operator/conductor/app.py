@@ -108,7 +108,7 @@ class Conductor:
             self._snapshots.store,
             *self._volumes.stores,
         ]
-        self._watches = Watches(self._kubernetes, stores)
+        self._watches = Watches(self._kubernetes, stores, from_cache=(Instance, Guest))
         self._guest_owners: dict[Key, Key] = {}
         self._started = False
 

@@ -68,6 +68,16 @@ async def test_kopf_follows_from_the_first_list_and_lists_nothing(monkeypatch: p
     assert api.lists == [True]
 
 
+async def test_the_first_list_of_what_there_is_much_of_comes_from_the_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api, store = Api(), Store(Flavor)
+    watches = Watches(cast(Any, api), [store], from_cache=(Flavor,))
+    await watches.fill()
+    assert api.lists == [False]
+    assert await _followed(watches, monkeypatch) == "10", "what is newer than that list is told by the watch"
+
+
 async def test_a_watch_that_broke_goes_on_from_a_list_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
     api, store = Api(), Store(Flavor)
     store.put({"metadata": {"name": "ghost", "resourceVersion": "3"}, "spec": {}})
