@@ -11,11 +11,15 @@ from cairn_crds import ComputeNode, Guest, Instance
 from cairn_crds.base import INSTANCE_LABEL
 from cairn_crds.guest import node_namespace
 from cairn_database import removal
+from cairn_operator.conductor.shards import owner
 from faults.actors import Play
 from faults.operations_api import create_by_api
+from faults.operations_kubectl import world_instances
 from faults.scenario import boot, delete, machine_of, phase, scene, until_gone, until_phase
 from faults.world.mishaps import Mishap
 from faults.world.world import Shape, World
+
+CONDUCTORS = frozenset({"conductor-0", "conductor-1"})
 
 
 def test_restarting_everything_touches_no_machine() -> None:
@@ -214,3 +218,32 @@ def test_what_was_made_for_a_row_and_deleted_before_the_row_knew_it_goes_with_it
         await asyncio.sleep(20.0)
 
     scene(act)
+
+
+@pytest.mark.parametrize("by_api", [False, True])
+def test_a_conductor_that_has_not_heard_of_a_deletion_brings_nothing_back(by_api: bool) -> None:
+    """Its watches are silent as it gets the share of another one, which has let instances go."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        if by_api:
+            for _ in range(4):
+                await create_by_api(play)
+        else:
+            await boot(world, "one", "two", "three", "four")
+        await asyncio.sleep(10.0)
+        for name, watches in world.watches.items():
+            watches.silent = name.startswith("conductor-0")
+        names = [body["metadata"]["name"] for body in world_instances(play)]
+        gone = [name for name in names if owner(f"red/{name}", CONDUCTORS) == "conductor-1"]
+        assert gone
+        delete(world, *gone)
+        await until_gone(world, *gone)
+        for process in world.alive("conductor-1"):
+            world.pause(process)
+        await asyncio.sleep(15.0)
+        for process in world.alive("conductor-1"):
+            world.resume(process)
+
+    for seed in range(1, 5):
+        scene(act, seed=seed)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from cairn_crds import Instance
-from cairn_crds.base import INSTANCE_FINALIZER
+from cairn_crds.base import INSTANCE_FINALIZER, INSTANCE_LABEL
 from cairn_database import (
     AddressesExhausted,
     AddressInUse,
@@ -88,6 +88,9 @@ async def register(scope: Scope) -> bool:
     if scope.record is not None or scope.instance is None:
         return True
     instance = scope.instance
+    if await _is_of_a_deleted_row(scope, instance):
+        await _delete(scope, instance)
+        return False
     try:
         resolved = resolve(instance, scope.env.catalog)
     except Refusal as refusal:
@@ -107,11 +110,28 @@ async def register(scope: Scope) -> bool:
     scope.env.blocked.discard(scope.key)
     if scope.record is not None and scope.record.is_deleted:
         # The row was deleted through the API while the resource was still being made.
-        await scope.env.kubernetes.delete(
-            Instance, instance.metadata.name, instance.metadata.namespace, uid=instance.metadata.uid
-        )
+        await _delete(scope, instance)
         return False
     return True
+
+
+async def _is_of_a_deleted_row(scope: Scope, instance: Instance) -> bool:
+    """Whether it was made for a row that is deleted by now, and is still seen, or still there.
+
+    A label alone says nothing: it may have been applied with the manifest of an instance of old.
+    """
+    made_for = instance.metadata.labels.get(INSTANCE_LABEL)
+    if made_for in (None, instance.metadata.uid):
+        return False
+    record = (await instances.get_many(scope.env.db, [made_for])).get(made_for)
+    return record is not None and record.is_deleted and record.resource_uid == instance.metadata.uid
+
+
+async def _delete(scope: Scope, instance: Instance) -> None:
+    metadata = instance.metadata
+    body = await scope.env.kubernetes.delete(Instance, metadata.name, metadata.namespace, uid=metadata.uid)
+    if body["kind"] == "Instance":  # held by a finalizer; until the watch tells, it is not asked for again
+        scope.env.instances.put(body)
 
 
 async def _protect(scope: Scope) -> None:
@@ -164,9 +184,7 @@ async def remove(scope: Scope) -> bool:
         )
     instance = scope.instance
     if instance is not None and instance.metadata.deletion_timestamp is None:
-        await scope.env.kubernetes.delete(
-            Instance, instance.metadata.name, instance.metadata.namespace, uid=instance.metadata.uid
-        )
+        await _delete(scope, instance)
     if not await remove_guests(scope):
         return True  # shows Deleting, and waits for the host
     key = scope.guest_key
