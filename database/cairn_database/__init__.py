@@ -48,6 +48,7 @@ from cairn_database.errors import (
     StillInUse,
 )
 from cairn_database.records import (
+    MAY_SEEK_HOST,
     InstanceRecord,
     InterfaceRecord,
     KeyPairRecord,
@@ -57,6 +58,7 @@ from cairn_database.records import (
 )
 
 __all__ = [
+    "MAY_SEEK_HOST",
     "AddressInUse",
     "AddressesExhausted",
     "ConcurrentUpdate",

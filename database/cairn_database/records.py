@@ -79,6 +79,12 @@ class TaskState(enum.StrEnum):
     UNSHELVING = "unshelving"
 
 
+MAY_SEEK_HOST = frozenset(
+    {TaskState.RESIZE_PREP, TaskState.MIGRATING, TaskState.REBUILDING, TaskState.UNSHELVING}
+)
+"""Tasks in the course of which an instance goes to a host that the scheduler chooses."""
+
+
 @dataclass(frozen=True)
 class InterfaceRecord:
     """One network interface that the instance has."""

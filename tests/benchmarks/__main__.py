@@ -1,7 +1,7 @@
 """`make bench`: run the benchmarks, print the tables, keep the results as JSON.
 
 `BENCH_ARGS="single burst"` runs some of them only: single, burst, large, writes, scheduler, api,
-actions, restart, qemu, soak.
+actions, drain, restart, qemu, soak.
 `api` takes `--database postgresql` (or mariadb: a server of its own), `--gateways 2`, and
 `--instances 100000`, which asks a cloud of that size in place of a small one; `restart` takes that, too.
 """
@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import actions, api, boots, restart, scale
+from benchmarks import actions, api, boots, drain, restart, scale
 from cairn_local.control_plane.binaries import Binaries, find_binaries
 from integration.database.servers import MariadbServer, PostgresqlServer, Server
 
@@ -87,6 +87,7 @@ def main(arguments: list[str]) -> int:
         "writes": boots.counted_writes,
         "soak": boots.soak,
         "actions": actions.one_by_one,
+        "drain": drain.with_many,
         "restart": lambda b, folder: restart.with_many(b, folder, options.instances or 10_000),
         "api": lambda b, folder: _api(b, folder, options),
         "qemu": lambda _b, _folder: _real_guests(),

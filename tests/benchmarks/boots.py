@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ async def _soak(plane: RunningControlPlane, cloud: Cloud, cycles: int, wave: int
         async with InstanceWatch(kubernetes, PROJECT) as watch:
             for number in range(cycles // wave):
                 names = [f"w{number:04}-{index:03}" for index in range(wave)]
-                await _boot_all(kubernetes, watch, names, CREATORS)
+                await boot_all(kubernetes, watch, names, CREATORS)
                 await _delete_all(kubernetes, watch, names, CREATORS)
                 last = {process.spec.name: round(rss_mib(process.pid), 1) for process in cloud.processes}
                 # What the first waves fill (caches, pools, compiled statements) is not growth.
@@ -98,12 +99,19 @@ async def _soak(plane: RunningControlPlane, cloud: Cloud, cycles: int, wave: int
 
 @contextmanager
 def cloud_with_hosts(
-    binaries: Binaries, folder: Path, *, hosts: int, agents: int, audit: bool = False
+    binaries: Binaries,
+    folder: Path,
+    *,
+    hosts: int,
+    agents: int,
+    audit: bool = False,
+    latency: dict[str, float] | None = None,
 ) -> Iterator[tuple[RunningControlPlane, Cloud]]:
-    """A cloud whose hosts have all reported."""
-    settings: dict[str, dict[str, object]] = {
-        "agent": {"agent__concurrency": 64, "agent__heartbeat_seconds": 10},
-    }
+    """A cloud whose hosts have all reported; `latency`: seconds that calls of the driver take, by name."""
+    agent: dict[str, object] = {"agent__concurrency": 64, "agent__heartbeat_seconds": 10}
+    if latency:
+        agent["fake__latency_seconds"] = json.dumps(latency)
+    settings = {"agent": agent}
     with (
         running_control_plane(folder / "plane", binaries, audit=audit) as plane,
         running_cloud(
@@ -141,11 +149,11 @@ async def _measure(
     try:
         async with InstanceWatch(kubernetes, PROJECT) as watch:
             # The first one pays for what is made once.
-            await _boot_all(kubernetes, watch, ["warm-up"], 1)
+            await boot_all(kubernetes, watch, ["warm-up"], 1)
             await _delete_all(kubernetes, watch, ["warm-up"], 1)
             names = [f"i{number:05}" for number in range(count)]
             before, mark = _cpu(plane, cloud), plane.mark() if audit else None
-            boots, all_active = await _boot_all(kubernetes, watch, names, creators)
+            boots, all_active = await boot_all(kubernetes, watch, names, creators)
             writes = _count_writes(plane, mark, count)
             after = _cpu(plane, cloud)
             memory = {process.spec.name: round(rss_mib(process.pid), 1) for process in cloud.processes}
@@ -191,9 +199,11 @@ def _count_writes(plane: RunningControlPlane, mark: Any, count: int) -> dict[str
     return {kind: round(number, 3) for kind, number in sorted(counts.items())}
 
 
-async def _boot_all(
+async def boot_all(
     kubernetes: Kubernetes, watch: InstanceWatch, names: list[str], creators: int
 ) -> tuple[list[float], float]:
+    """Create them and wait until all are Active; each one's seconds, and those until the last."""
+
     async def boot(name: str) -> float:
         active = watch.expect(name, "Active")
         body = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cairn_crds import ConditionStatus, Guest, Instance
 from cairn_crds.conditions import find_condition
-from cairn_database import VmState
+from cairn_database import MAY_SEEK_HOST, VmState
 from cairn_operator.conductor.outcome import current_fault
 from cairn_operator.conductor.projection import View, is_passing, project
 from cairn_operator.conductor.scope import Scope
@@ -43,12 +43,15 @@ async def show(scope: Scope) -> bool:
 
 
 def _worth_showing(scope: Scope) -> bool:
-    """A passing state is shown once it has lasted, and not too many of them a second."""
-    if scope.record is None:
+    """A passing state is shown once it has lasted, and not too many of them a second. A move that needs a
+    host is shown at once: that is how the scheduler hears of it."""
+    record = scope.record
+    if record is None:
         return True
     patience = scope.env.settings.patience_seconds
-    lasted = (scope.now - scope.record.updated_at).total_seconds()
-    if lasted < patience:
+    lasted = (scope.now - record.updated_at).total_seconds()
+    seeks_host = record.awaiting_host and record.task_state in MAY_SEEK_HOST
+    if lasted < patience and not seeks_host:
         scope.after(patience - lasted + 0.01)
         return False
     if not scope.env.pacing.take():

@@ -14,7 +14,7 @@ import structlog
 from pydantic import ValidationError, field_validator
 
 from cairn_crds import ComputeNode, HostAggregate, Instance
-from cairn_database import Database, DatabaseUnavailable
+from cairn_database import MAY_SEEK_HOST, Database, DatabaseUnavailable
 from cairn_operator.scheduler import metrics
 from cairn_operator.scheduler.aggregates import ZONE_KEY, Aggregate
 from cairn_operator.scheduler.filters import build_filters
@@ -46,7 +46,7 @@ class SchedulerProcessSettings(ProcessSettings):
 
 
 class Doorbell(Store[Instance]):
-    """Instances, of which only one thing matters: that one without a host has turned up. Keeps none of them.
+    """Instances, of which only one thing matters: that one may need a host. Keeps none of them.
 
     What is to be placed stands in SQL; the resource only says that it is time to look there.
     """
@@ -57,7 +57,8 @@ class Doorbell(Store[Instance]):
 
     def put(self, body: dict[str, Any]) -> bool:
         status = body.get("status") or {}
-        waits = not status.get("host") and status.get("vmState") in (None, "building")
+        is_new = not status.get("host") and status.get("vmState") in (None, "building")
+        waits = is_new or status.get("taskState") in MAY_SEEK_HOST
         if waits and not body["metadata"].get("deletionTimestamp"):
             self._ring()
         return waits

@@ -95,9 +95,12 @@ def test_a_zone_in_the_spec_goes_before_one_in_the_metadata() -> None:
         ({"vmState": "active", "host": "a"}, False, False),
         ({"vmState": "error"}, False, False),
         ({}, True, False),
+        ({"vmState": "active", "host": "a", "taskState": "migrating"}, False, True),
+        ({"vmState": "shelved_offloaded", "taskState": "unshelving"}, False, True),
+        ({"vmState": "active", "host": "a", "taskState": "reboot_started"}, False, False),
     ],
 )
-def test_the_bell_rings_for_instances_without_a_host(
+def test_the_bell_rings_for_instances_that_may_need_a_host(
     status: dict[str, Any] | None, deleted: bool, rings: bool
 ) -> None:
     rung: list[int] = []
