@@ -277,11 +277,13 @@ async def soft_delete(db: Database, instance_id: str, asked: Asked) -> InstanceR
     ActionRefused, InstanceLocked.
 
     So is one that has no machine that could be stopped and started again just like that: which is rescued, in
-    error, shelved, or in a move.
+    error, shelved, or in a move; and one that is being deleted for good.
     """
 
     def change(_conn: sa.Connection, record: InstanceRecord) -> dict[str, Any]:
         legality.check("soft_delete", record, overrides_lock=asked.overrides_lock, called="delete")
+        if record.task_state is TaskState.DELETING:
+            raise legality.ActionRefused("delete", record.id, "task_state", record.task_state)
         if record.move is not None or record.host is None or record.vm_state not in _RESTORABLE:
             raise legality.ActionRefused("delete", record.id, "vm_state", record.vm_state)
         return {

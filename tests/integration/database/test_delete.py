@@ -17,10 +17,13 @@ from cairn_database import (
     InstanceRecord,
     TaskState,
     VmState,
+    asking,
     claims,
     history,
     hosts,
     instances,
+    legality,
+    moving,
     removal,
     tasks,
     tenants,
@@ -137,6 +140,15 @@ async def test_claim_and_delete_at_once_end_in_nothing(databases: list[Database]
 
     await asyncio.gather(*(work(record) for record in records for work in (claim, remove)))
     await assert_nothing_left(db)
+
+
+async def test_a_delete_that_has_begun_is_not_softened(db: Database) -> None:
+    await make_cloud(db)
+    record = await active(db)
+    await removal.begin_delete(db, record.id)
+    with pytest.raises(legality.ActionRefused, match="deleting"):
+        await moving.soft_delete(db, record.id, asking.Asked(request_id="req-soft"))
+    assert (await instances.get(db, record.id)).task_state is TaskState.DELETING
 
 
 async def test_a_resource_that_went_without_a_row_gets_none(db: Database) -> None:
