@@ -247,3 +247,25 @@ def test_a_conductor_that_has_not_heard_of_a_deletion_brings_nothing_back(by_api
 
     for seed in range(1, 5):
         scene(act, seed=seed)
+
+
+def test_a_resource_that_comes_after_its_row_was_deleted_goes_too() -> None:
+    """A gateway was held up between the two halves of POST /servers, and the server was deleted meanwhile."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        for process in world.alive("conductor"):
+            world.kill(process)
+        await create_by_api(play)
+        [body] = world_instances(play)
+        metadata = body["metadata"]
+        world.change(Instance, metadata["name"], {"metadata": {"finalizers": None}})
+        world.remove(Instance, metadata["name"])
+        server_id = metadata["labels"][INSTANCE_LABEL]
+        await removal.begin_delete(world.db, server_id)
+        await asyncio.sleep(15.0)
+        late = {name: metadata[name] for name in ("name", "namespace", "labels", "finalizers")}
+        world.create({**body, "metadata": late, "status": {}})
+        await until_gone(world, metadata["name"])
+
+    scene(act)

@@ -116,7 +116,7 @@ async def register(scope: Scope) -> bool:
 
 
 async def _is_of_a_deleted_row(scope: Scope, instance: Instance) -> bool:
-    """Whether it was made for a row that is deleted by now, and is still seen, or still there.
+    """Whether it was made for a row that is deleted by now: it is still seen, or came after its row had gone.
 
     A label alone says nothing: it may have been applied with the manifest of an instance of old.
     """
@@ -124,7 +124,7 @@ async def _is_of_a_deleted_row(scope: Scope, instance: Instance) -> bool:
     if made_for in (None, instance.metadata.uid):
         return False
     record = (await instances.get_many(scope.env.db, [made_for])).get(made_for)
-    return record is not None and record.is_deleted and record.resource_uid == instance.metadata.uid
+    return record is not None and record.is_deleted and record.resource_uid in (None, instance.metadata.uid)
 
 
 async def _delete(scope: Scope, instance: Instance) -> None:
