@@ -85,7 +85,8 @@ async def _bootstrap(settings: IdentityCommandSettings) -> str:
         await db.require_schema()
         await kubernetes.open()
         try:
-            made = await bootstrap(db, kubernetes, Administrator(own.user, password, own.project))
+            administrator = Administrator(own.user, password, own.project)
+            made = await bootstrap(db, kubernetes, administrator, settings.identity)
         finally:
             await kubernetes.close()
     return f"User {own.user} ({made.user_id}) is admin of project {own.project} ({made.project_id})."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -125,13 +126,15 @@ def running_cloud(
     nodes: int = 2,
     nodes_per_agent: int = 1,
     database_url: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
     conductors: int = 1,
     schedulers: int = 1,
     settings: dict[str, dict[str, object]] | None = None,
 ) -> Iterator[Cloud]:
-    """Start everything; `settings` by process kind: {"agent": {"agent__sweep_seconds": 1}}."""
+    """Start everything; `settings` by process kind: {"agent": {"agent__sweep_seconds": 1}}, `environment` for
+    all."""
     settings = settings or {}
-    stack = Stack(cluster_of(plane), directory, database_url=database_url)
+    stack = Stack(cluster_of(plane), directory, database_url=database_url, environment=environment)
     stack.install()
     names = [f"node-{number}" for number in range(nodes)]
     with ProcessGroup([], directory / "logs") as group:

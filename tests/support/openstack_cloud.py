@@ -20,6 +20,7 @@ from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.stack import LOOPBACK
 from support.cloud import Cloud, running_cloud
 from support.openstack_identity import IdentityClient
+from support.passwords import ENVIRONMENT
 
 ADMIN_PASSWORD = "the-administrator's-password"
 FAST = {
@@ -88,7 +89,9 @@ def running_openstack(
 ) -> Iterator[OpenStackCloud]:
     """Start everything; `options` as of `running_cloud`, `settings` also for the process kind `gateway`."""
     settings = {**FAST, **(settings or {})}
-    with running_cloud(plane, directory, nodes=nodes, settings=settings, **options) as cloud:
+    with running_cloud(
+        plane, directory, nodes=nodes, settings=settings, environment=ENVIRONMENT, **options
+    ) as cloud:
         cloud.apply(PUBLIC)
         cloud.stack.bootstrap_identity("admin", ADMIN_PASSWORD)
         cloud.processes.add(cloud.stack.gateway(**settings.get("gateway", {})))

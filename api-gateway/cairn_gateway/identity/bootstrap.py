@@ -13,6 +13,7 @@ from cairn_database.identity import assignments, domains, roles, rows, users
 from cairn_database.identity.records import DEFAULT_DOMAIN, SYSTEM, Assignment, Domain, Role, User
 from cairn_database.rows import now
 from cairn_gateway.identity.passwords import PasswordHasher
+from cairn_gateway.identity.settings import IdentitySettings
 from cairn_gateway.identity.tenancy import ensure_project
 from cairn_runtime.kubernetes import Kubernetes
 
@@ -35,13 +36,15 @@ class Bootstrapped:
     project_id: str
 
 
-async def bootstrap(db: Database, kubernetes: Kubernetes, administrator: Administrator) -> Bootstrapped:
+async def bootstrap(
+    db: Database, kubernetes: Kubernetes, administrator: Administrator, settings: IdentitySettings
+) -> Bootstrapped:
     """The domain Default, the roles and what they imply, the project (its resource, too), and the user, who
     is admin of both the project and the system and has this password from now on."""
     await _ensure_domain(db)
     role_ids = await _ensure_roles(db)
     project = await ensure_project(db, kubernetes, administrator.project, ProjectSpec())
-    user_id = await _ensure_user(db, administrator)
+    user_id = await _ensure_user(db, administrator, settings)
     for target, target_id in (("project", project.id), ("system", SYSTEM)):
         await assignments.grant(db, Assignment("user", user_id, target, target_id, role_ids[roles.ADMIN]))
     return Bootstrapped(user_id, project.id)
@@ -64,8 +67,8 @@ async def _ensure_roles(db: Database) -> dict[str, str]:
     return found
 
 
-async def _ensure_user(db: Database, administrator: Administrator) -> str:
-    hasher = PasswordHasher()
+async def _ensure_user(db: Database, administrator: Administrator, settings: IdentitySettings) -> str:
+    hasher = PasswordHasher(settings)
     try:
         user = await users.find_user(db, name=administrator.name, domain_id=DEFAULT_DOMAIN)
         if user is None:

@@ -53,7 +53,7 @@ class BuiltInIdentity:
 
     def __init__(self, settings: IdentitySettings, db: Database) -> None:
         self.db = db
-        self.passwords = PasswordHasher()
+        self.passwords = PasswordHasher(settings)
         self.throttle = Throttle(settings.failed_sign_ins_per_minute)
         wrap = KeyWrap(settings.key_secret.get_secret_value())
         self._revision = Revision(db)

@@ -1,8 +1,9 @@
 """Passwords and other secrets that people type: hashed with Argon2id, which costs some 40 ms and 19 MiB each.
 
-The parameters are the least that OWASP recommends for Argon2id. Work is done in two threads (it runs beside
-the event loop: the library lets go of the interpreter's lock), and what would wait for too long is
-refused."""
+What it costs is a setting, and every hash says its own: a password keeps what it was set with. Work is done
+in two threads (it runs beside the event loop: the library lets go of the interpreter's lock), and what would
+wait for too long is refused.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +17,9 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from cairn_gateway.http.faults import ServiceUnavailable
+from cairn_gateway.identity.settings import IdentitySettings
 
 T = TypeVar("T")
-ITERATIONS: Final = 2
-MEMORY_KIB: Final = 19 * 1024
 THREADS: Final = 2
 MOST_WAITING: Final = 100
 """Two threads work that off in two to three seconds."""
@@ -30,14 +30,16 @@ LONGEST: Final = 4096
 class PasswordHasher:
     """Hashes and checks, off the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: IdentitySettings) -> None:
+        self._memory_kib = settings.password_memory_kib
+        self._passes = settings.password_passes
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cairn-password")
         self._waiting = 0
         self._nobodys: str | None = None
 
     async def hash(self, password: str) -> str:
         """The password as it may be stored. Raises ServiceUnavailable."""
-        return await self._work(lambda: _hash(password))
+        return await self._work(lambda: _hash(password, self._memory_kib, self._passes))
 
     async def matches(self, password: str, stored: str | None) -> bool:
         """Whether `stored` is the hash of the password. Without one it takes as long, and is False: nobody
@@ -63,9 +65,9 @@ class PasswordHasher:
             self._waiting -= 1
 
 
-def _hash(password: str) -> str:
+def _hash(password: str, memory_kib: int, passes: int) -> str:
     salt = secrets.token_bytes(16)
-    algorithm = Argon2id(salt=salt, length=32, iterations=ITERATIONS, lanes=1, memory_cost=MEMORY_KIB)
+    algorithm = Argon2id(salt=salt, length=32, iterations=passes, lanes=1, memory_cost=memory_kib)
     return algorithm.derive_phc_encoded(password.encode())
 
 

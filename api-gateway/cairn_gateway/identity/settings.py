@@ -30,6 +30,11 @@ class IdentitySettings(Section):
     failed_sign_ins_per_minute: int = Field(10, ge=1)
     """Built-in: wrong passwords for one user from one address; ten times that from one address for any user,
     twenty times that for one user from anywhere. More are refused unread (429, Retry-After)."""
+    password_memory_kib: int = Field(19 * 1024, ge=8)
+    """Built-in: memory that hashing or checking a password takes. This and the passes are the least that
+    OWASP recommends for Argon2id; less only for a cloud that guards nothing, such as a test's."""
+    password_passes: int = Field(2, ge=1)
+    """Built-in: how often it goes over that memory. A password keeps the cost that it was set with."""
     keystone_url: str = ""
     """Keystone: where it is, with the version: `https://keystone.example.org/v3`."""
     keystone_ca_file: str = ""

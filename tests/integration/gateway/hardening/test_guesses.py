@@ -27,6 +27,7 @@ from integration.database.servers import PostgresqlServer
 from integration.gateway.hardening.guessing import Guesser
 from integration.gateway.hardening.listening import until
 from support.gateway import gateway_app
+from support.passwords import CHEAP_PASSWORDS
 
 SECONDS = float(os.environ.get("CAIRN_GUESS_SECONDS", "60"))
 DOCUMENTS = [
@@ -54,7 +55,8 @@ def gateway_in_a_thread(
             plane.kubectl("create", "namespace", name)
             told["project"] = await gateway.project(name)
             people = Administrator("admin", secrets.token_hex(8), f"{name}-admin")
-            await bootstrap(gateway.services.db, gateway.services.cluster.kubernetes, people)
+            kubernetes = gateway.services.cluster.kubernetes
+            await bootstrap(gateway.services.db, kubernetes, people, CHEAP_PASSWORDS)
             token = gateway.badges.issue(await gateway.caller(name, "admin"))
             settings = gateway.services.settings.gateway.model_copy(update={"port": 0})
             server = GatewayServer(gateway.app, settings)

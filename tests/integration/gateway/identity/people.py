@@ -19,9 +19,11 @@ from cairn_local.control_plane.running import RunningControlPlane
 from cairn_runtime.health import Health
 from cairn_runtime.kubernetes import Kubernetes
 from cairn_runtime.settings import KubernetesSettings
+from support.passwords import CHEAP_PASSWORDS
 
 Json = dict[str, Any]
 V3 = "/identity/v3"
+CHEAP = CHEAP_PASSWORDS.model_dump(exclude_unset=True)
 
 
 @dataclass
@@ -123,13 +125,13 @@ async def identity_cloud(
     """A gateway over the database at `url` (made ready, and given its first administrator); the control plane
     has the resource definitions."""
     await migrations.upgrade(url)
-    values = GatewayProcessSettings(database={"url": url}, identity=settings)  # type: ignore[arg-type]
+    values = GatewayProcessSettings(database={"url": url}, identity=CHEAP | settings)  # type: ignore[arg-type]
     kubernetes = Kubernetes(KubernetesSettings(kubeconfig=plane.kubeconfig))
     await kubernetes.open()
     async with Database(url) as db:
         services = make_services(values, db, kubernetes)
         password = secrets.token_hex(8)
-        made = await bootstrap(db, kubernetes, Administrator(password=password))
+        made = await bootstrap(db, kubernetes, Administrator(password=password), values.identity)
         transport = httpx.ASGITransport(app=create_app(services, Health()))
         async with httpx.AsyncClient(transport=transport, base_url="http://cloud.test") as client:
             yield IdentityCloud(services, client, password, made)

@@ -13,11 +13,13 @@ from cairn_gateway.http.models import check
 from cairn_gateway.identity import passwords
 from cairn_gateway.identity.models import AuthRequest, UserCreate
 from cairn_gateway.identity.passwords import PasswordHasher
+from cairn_gateway.identity.settings import IdentitySettings
+from support.passwords import CHEAP_PASSWORDS
 
 
 @pytest.fixture
 def hasher() -> Iterator[PasswordHasher]:
-    made = PasswordHasher()
+    made = PasswordHasher(IdentitySettings())
     yield made
     made.close()
 
@@ -28,6 +30,14 @@ async def test_the_right_password_matches(hasher: PasswordHasher) -> None:
     assert await hasher.matches("correct horse", stored)
     assert not await hasher.matches("correct horsE", stored)
     assert await hasher.hash("correct horse") != stored
+
+
+async def test_a_password_keeps_the_cost_that_it_was_set_with(hasher: PasswordHasher) -> None:
+    cheap = PasswordHasher(CHEAP_PASSWORDS)
+    stored = await cheap.hash("correct horse")
+    cheap.close()
+    assert stored.startswith("$argon2id$v=19$m=64,t=1,p=1$")
+    assert await hasher.matches("correct horse", stored)
 
 
 async def test_nobody_has_no_password(hasher: PasswordHasher) -> None:
