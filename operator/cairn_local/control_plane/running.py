@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,20 @@ class RunningControlPlane:
 
 @contextlib.contextmanager
 def running_control_plane(
-    data_dir: Path, binaries: Binaries | None = None, *, audit: bool = False
+    data_dir: Path,
+    binaries: Binaries | None = None,
+    *,
+    audit: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[RunningControlPlane]:
     """Start a control plane in `data_dir`, stop it in the end. The folder is left for whoever wants its logs.
 
     It is yielded when it serves requests and new namespaces get their default service account.
+    `environment` is added to that of its processes.
     """
     plane = ControlPlane(data_dir, binaries or find_binaries(), audit=audit)
-    with ProcessGroup(plane.specs(), data_dir / "logs") as group:
+    specs = [replace(spec, env={**spec.env, **(environment or {})}) for spec in plane.specs()]
+    with ProcessGroup(specs, data_dir / "logs") as group:
         running = RunningControlPlane(plane, group)
         wait_until(
             lambda: running.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "-o", "name"),
