@@ -16,12 +16,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cairn_local.uninstall.command:uninstall",
         "take Cairn out of a cluster; the guests run on",
     ),
-    "status": ("cairn_local.commands:status", "what runs on this machine, and whether it is ready"),
+    "status": ("cairn_local.status:status", "what runs on this machine, and whether it is ready"),
     "cloud-image": (
         "cairn_local.commands:cloud_image",
         "build a Debian image with cloud-init, as Image `debian`",
     ),
-    "console": ("cairn_local.access:console", "an instance's console log; -f attaches to its serial console"),
+    "console": (
+        "cairn_local.console:console",
+        "an instance's console log; -f attaches to its serial console",
+    ),
     "ssh": ("cairn_local.access:ssh", "ssh into an instance's guest"),
     "port-forward": ("cairn_local.access:port_forward", "a local port that leads to a guest's port"),
     "db": ("cairn_cli.database:main", "upgrade: bring the database schema up to date"),
@@ -66,7 +69,8 @@ def usage() -> str:
 
 
 def _load(target: str) -> Command:
-    import_module("cairn_runtime")  # before what it keeps from importing more than is used
     module, _, function = target.partition(":")
+    if not module.startswith("cairn_local"):  # the commands for people; a process lives long
+        import_module("cairn_runtime")  # before what it keeps from importing more than is used
     command: Command = getattr(import_module(module), function)
     return command

@@ -1,4 +1,7 @@
-"""`cairn console`, `cairn ssh` and `cairn port-forward`: into the guests of this machine."""
+"""`cairn ssh` and `cairn port-forward`: into the guests of this machine.
+
+The hypervisor is not asked (that is `console`), so nothing of an agent is imported.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,14 @@ import os
 import shutil
 import sys
 import tempfile
-import termios
-import tty
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cairn_agent.drivers.api import DriverError
-from cairn_agent.drivers.driver import Driver
-from cairn_agent.drivers.load import load_driver
-from cairn_agent.settings import AgentProcessSettings
+from cairn_local.cluster import KubectlFailed, kubectl_of
 from cairn_local.hypervisor.room import HypervisorRoom
 from cairn_local.relay import relay_connections
 from cairn_local.settings import NODE, Home
-from cairn_local.stack import KubectlFailed, kubectl_of
-from cairn_runtime.settings import load_settings
 
-LEAVE = b"\x1d"
-"""Ctrl-], as in telnet and `virsh console`."""
-LOG_BYTES = 1024 * 1024
 NAMESPACE = "demo"
 
 
@@ -46,22 +38,6 @@ class NotReachable(Exception):
     """The instance is not there, or not on this machine; the message says which."""
 
 
-def console(arguments: list[str]) -> int:
-    """The console log; with -f the serial console itself."""
-    parser = argparse.ArgumentParser("cairn console", description="An instance's serial console.")
-    parser.add_argument("instance")
-    parser.add_argument("-n", "--namespace", default=NAMESPACE)
-    parser.add_argument("-f", "--follow", action="store_true", help="attach; Ctrl-] leaves")
-    parser.add_argument("--tail", type=int, metavar="LINES", help="only the last lines of the log")
-    options = parser.parse_args(arguments)
-    try:
-        target = _find(options.instance, options.namespace)
-        return asyncio.run(_console(target, follow=options.follow, lines=options.tail))
-    except (NotReachable, DriverError) as error:
-        sys.stderr.write(f"cairn console: {error}\n")
-        return 1
-
-
 def ssh(arguments: list[str]) -> int:
     """ssh into the guest, through the guests' room. What follows `--` is run there."""
     parser = argparse.ArgumentParser("cairn ssh", description="ssh into an instance's guest.")
@@ -74,7 +50,7 @@ def ssh(arguments: list[str]) -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
     try:
-        target = _find(options.instance, options.namespace)
+        target = find(options.instance, options.namespace)
         address = _address(target)
     except NotReachable as error:
         sys.stderr.write(f"cairn ssh: {error}\n")
@@ -104,7 +80,7 @@ def port_forward(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         ports = _ports(options.ports)
-        address = _address(_find(options.instance, options.namespace))
+        address = _address(find(options.instance, options.namespace))
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_forward(*ports, address))
     except (NotReachable, OSError) as error:
@@ -121,7 +97,8 @@ def _ports(text: str) -> tuple[int, int]:
         raise NotReachable(f"{text!r} names no ports: give LOCAL:REMOTE, or one number for both") from None
 
 
-def _find(name: str, namespace: str) -> Target:
+def find(name: str, namespace: str) -> Target:
+    """The instance, as its resource shows it. Raises NotReachable where it is not on this machine."""
     home = Home.from_environment()
     try:
         text = kubectl_of(home).run("get", "instance", name, "-n", namespace, "-o", "json")
@@ -153,76 +130,6 @@ def _address(target: Target) -> str:
     if target.address is None:
         raise NotReachable(f"instance {target.name} has no address")
     return target.address
-
-
-async def _console(target: Target, *, follow: bool, lines: int | None) -> int:
-    driver = _driver()
-    await driver.open(lambda _event: None)
-    try:
-        if follow:
-            path = await driver.serial_console(NODE, target.instance_id)
-            await _attach(path)
-            return 0
-        text = await driver.console_log(NODE, target.instance_id, LOG_BYTES)
-        if lines is not None:
-            text = b"\n".join(text.rstrip(b"\n").split(b"\n")[-lines:]) + b"\n"
-        sys.stdout.buffer.write(text)
-        sys.stdout.flush()
-        return 0
-    finally:
-        await driver.close()
-
-
-def _driver() -> Driver:
-    """The agent's own driver, set up from the settings that the agent runs with."""
-    os.environ.update(json.loads(Home.from_environment().agent_environment.read_text()))
-    settings = load_settings(AgentProcessSettings, [], "cairn console")
-    chosen = settings.fake if settings.agent.driver == "fake" else settings.libvirt
-    return load_driver(settings.agent.driver, chosen)
-
-
-async def _attach(path: str) -> None:
-    reader, writer = await asyncio.open_unix_connection(path)
-    sys.stderr.write("Connected to the serial console; Ctrl-] leaves.\r\n")
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def typed() -> None:
-        data = os.read(sys.stdin.fileno(), 1024)
-        if not data or LEAVE in data:
-            done.set()
-        else:
-            writer.write(data)
-
-    async def show() -> None:
-        while data := await reader.read(4096):
-            sys.stdout.buffer.write(data)
-            sys.stdout.flush()
-        done.set()
-
-    with _raw_terminal():
-        loop.add_reader(sys.stdin.fileno(), typed)
-        showing = asyncio.create_task(show())
-        try:
-            await done.wait()
-        finally:
-            loop.remove_reader(sys.stdin.fileno())
-            showing.cancel()
-            writer.close()
-    sys.stderr.write("\r\n")
-
-
-@contextlib.contextmanager
-def _raw_terminal() -> Iterator[None]:
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    tty.setraw(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 async def _forward(local: int, remote: int, address: str) -> None:

@@ -1,4 +1,4 @@
-"""`cairn up`, `down`, `clean` and `status`: a whole cloud on one machine."""
+"""`cairn up`, `down`, `clean` and `cloud-image`: a whole cloud on one machine."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
+from cairn_local.cluster import KubectlFailed, kubectl_of
 from cairn_local.control_plane.binaries import ControlPlaneUnavailable
 from cairn_local.control_plane.debian import DebianError
 from cairn_local.hypervisor.room import HypervisorRoom, RoomError
 from cairn_local.images import debian
 from cairn_local.images.store import BuildError
 from cairn_local.machine import Machine, image_manifest
-from cairn_local.process import HttpProbe, ProcessFailed
+from cairn_local.process import ProcessFailed
 from cairn_local.progress import Progress
 from cairn_local.settings import CONTEXT_VARIABLE, Home
-from cairn_local.stack import ROOT, KubectlFailed, kubectl_of
-from cairn_local.supervision import ProcessStatus, SupervisionError, Supervisor
+from cairn_local.stack import ROOT
+from cairn_local.status import not_root
+from cairn_local.supervision import SupervisionError, Supervisor
 
 EXAMPLES = ("project.yaml", "flavors.yaml", "network.yaml")
 EXAMPLE_INSTANCE = "instance.yaml"
@@ -53,7 +53,7 @@ def up(arguments: list[str]) -> int:
     )
     parser.add_argument("--no-example", action="store_true", help="start everything, boot nothing")
     options = parser.parse_args(arguments)
-    if refused := _not_root("up"):
+    if refused := not_root("up"):
         return refused
     progress = Progress()
     try:
@@ -71,7 +71,7 @@ def up(arguments: list[str]) -> int:
 def cloud_image(arguments: list[str]) -> int:
     """Build a full Debian image with cloud-init and make it known as Image `debian`."""
     argparse.ArgumentParser("cairn cloud-image", description=cloud_image.__doc__).parse_args(arguments)
-    if refused := _not_root("cloud-image"):
+    if refused := not_root("cloud-image"):
         return refused
     home, progress = Home.from_environment(), Progress()
     try:
@@ -93,7 +93,7 @@ def cloud_image(arguments: list[str]) -> int:
 def down(arguments: list[str]) -> int:
     """Stop exactly what `up` started. Instances, disks and the database stay."""
     argparse.ArgumentParser("cairn down", description=down.__doc__).parse_args(arguments)
-    if refused := _not_root("down"):
+    if refused := not_root("down"):
         return refused
     home, progress = Home.from_environment(), Progress()
     try:
@@ -108,7 +108,7 @@ def down(arguments: list[str]) -> int:
 def clean(arguments: list[str]) -> int:
     """Stop everything and remove all of its data."""
     argparse.ArgumentParser("cairn clean", description=clean.__doc__).parse_args(arguments)
-    if refused := _not_root("clean"):
+    if refused := not_root("clean"):
         return refused
     home, progress = Home.from_environment(), Progress()
     try:
@@ -121,63 +121,6 @@ def clean(arguments: list[str]) -> int:
         return 1
     progress.say("nothing of it is left (built images and programs stay in the user's cache folder)")
     return 0
-
-
-def status(arguments: list[str]) -> int:
-    """What runs, since when, and whether it is ready."""
-    argparse.ArgumentParser("cairn status", description=status.__doc__).parse_args(arguments)
-    home, progress = Home.from_environment(), Progress()
-    try:
-        found = readiness(home)
-    except PermissionError:
-        return _not_root("status")
-    if not found:
-        progress.console.print("Nothing runs. `make up` starts it.")
-        return 3
-    table = Table("process", "state", "pid", "up", "ready", box=None, pad_edge=False)
-    for process, missing in found:
-        table.add_row(
-            process.name,
-            process.state,
-            str(process.pid or ""),
-            _duration(process.uptime),
-            "yes" if missing is None else f"no: {missing[:160]}",
-        )
-    progress.console.print(table)
-    progress.console.print(f"\nlogs: {found[0][0].log.parent}/NAME.log")
-    return 0 if all_ready(found) else 1
-
-
-def readiness(home: Home) -> list[tuple[ProcessStatus, str | None]]:
-    """Every supervised process, and what it says it still needs; None where it is ready, or has no way to
-    say. Raises PermissionError for those who may not ask."""
-    ports = _ports(home)
-    return [
-        (
-            process,
-            HttpProbe(f"http://127.0.0.1:{ports[process.name]}/readyz")() if process.name in ports else None,
-        )
-        for process in Supervisor(home.supervisor).status()
-    ]
-
-
-def all_ready(found: list[tuple[ProcessStatus, str | None]]) -> bool:
-    """Whether everything of `readiness` runs and is ready."""
-    return all(missing is None and process.state == "RUNNING" for process, missing in found)
-
-
-def _ports(home: Home) -> dict[str, int]:
-    kept = home.stack / "ports.json"
-    ports: dict[str, int] = json.loads(kept.read_text()) if kept.exists() else {}
-    return ports
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
 
 
 def _stop(home: Home, progress: Progress) -> None:
@@ -261,10 +204,3 @@ def _say_what_next(machine: Machine, progress: Progress, *, changed: bool) -> No
         "",
     ]
     progress.console.print("\n".join(lines), markup=False)
-
-
-def _not_root(command: str) -> int:
-    if os.geteuid() == 0:
-        return 0
-    sys.stderr.write(f"cairn {command}: needs root (network namespaces, libvirt): run it with sudo.\n")
-    return 1

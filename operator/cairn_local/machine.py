@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from cairn_crds import API_VERSION
 from cairn_crds.guest import node_namespace
+from cairn_local.cluster import Cluster, KubectlFailed
 from cairn_local.control_plane.binaries import ExistingCluster, find_control_plane
 from cairn_local.control_plane.kubeconfig import service_account_kubeconfig
 from cairn_local.control_plane.plane import ControlPlane
@@ -33,7 +34,7 @@ from cairn_local.images.store import BuiltImage
 from cairn_local.process import ProcessSpec
 from cairn_local.progress import Progress
 from cairn_local.settings import NODE, PROJECT, Home
-from cairn_local.stack import AGENT_ACCOUNT, Cluster, KubectlFailed, Stack
+from cairn_local.stack import AGENT_ACCOUNT, Stack
 from cairn_local.supervision import Supervisor
 from cairn_local.waiting import wait_until
 from cairn_local.watchdog import watchdog_spec

@@ -7,17 +7,16 @@ import functools
 import hashlib
 import json
 import random
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cairn_local.cluster import Cluster
 from cairn_local.install import install_manifests
 from cairn_local.process import HttpProbe, ProcessSpec
-from cairn_local.settings import Home
 from cairn_runtime.settings import LogFormat
 
 ROOT = Path(__file__).parents[2]
@@ -31,35 +30,6 @@ AGENT_ACCOUNT = "cairn-agent"
 PORT_RANGE = range(20_000, 32_000)
 LOOPBACK = "127.0.0.1"
 CONDUCTOR_PRIORITY, SCHEDULER_PRIORITY, GATEWAY_PRIORITY, AGENT_PRIORITY = 50, 51, 52, 60
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """The Kubernetes that Cairn runs on."""
-
-    kubectl: Path
-    kubeconfig: Path
-    """The administrator's."""
-    account_kubeconfig: Callable[[str, str], Path]
-    """(namespace, service account) to a kubeconfig that acts as it."""
-
-    def run(self, *arguments: str, stdin: str | None = None) -> str:
-        """kubectl as the administrator; returns what it printed. Raises KubectlFailed."""
-        command = [str(self.kubectl), f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise KubectlFailed(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout
-
-
-def kubectl_of(home: Home) -> Cluster:
-    """The administrator's way into the cluster that `cairn up` runs, for commands of later."""
-    program = shutil.which("kubectl") or home.programs / "kubectl"
-    return Cluster(Path(program), home.kubeconfig, lambda _namespace, _name: home.kubeconfig)
-
-
-class KubectlFailed(Exception):
-    """kubectl refused; the message is its own."""
 
 
 @dataclass

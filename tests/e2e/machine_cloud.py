@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cairn_crds import API_VERSION
-from cairn_local.commands import all_ready, readiness
 from cairn_local.hypervisor import HypervisorRoom
 from cairn_local.settings import CONTEXT_VARIABLE, HOME_VARIABLE, Home
+from cairn_local.status import all_ready, readiness
 from cairn_local.supervision import Supervisor
 from support.waiting import until
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
+from cairn_local.cluster import Cluster, KubectlFailed
 from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.process import ProcessGroup
-from cairn_local.stack import Cluster, KubectlFailed, Stack
+from cairn_local.stack import Stack
 from support.waiting import until
 
 CATALOG = """
