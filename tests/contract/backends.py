@@ -113,6 +113,11 @@ class Backend(ABC):
         }
         return GuestSpec(**(values | changes))
 
+    def bare_spec(self, image: GuestImage | None = None, **changes: Any) -> GuestSpec:
+        """A small machine without an interface: for what is not about any, as libvirt runs some two hundred
+        firewall programs for each start and end of a machine that has one."""
+        return self.spec(image, networks=[], **changes)
+
     @abstractmethod
     def _new_driver(self) -> Driver: ...
 

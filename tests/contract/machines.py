@@ -48,9 +48,11 @@ async def power(driver: Driver, instance_id: str) -> PowerState | None:
     return None if state is None else state.power_state
 
 
-async def bring_to(backend: Backend, instance_id: str, state: PowerState) -> GuestSpec:
+async def bring_to(
+    backend: Backend, instance_id: str, state: PowerState, spec: GuestSpec | None = None
+) -> GuestSpec:
     """Spawn a machine and bring it to a power state."""
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, spec)
     driver = backend.driver
     if state is PowerState.SHUTDOWN:
         return spec

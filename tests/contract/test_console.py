@@ -30,7 +30,7 @@ async def _log_with(backend: Backend, instance_id: str, greetings: int) -> bytes
 
 @pytest.mark.usefixtures("with_consoles")
 async def test_the_log_has_what_the_guest_wrote(backend: Backend, driver: Driver, instance_id: str) -> None:
-    await bring_to(backend, instance_id, PowerState.RUNNING)
+    await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     log = await _log_with(backend, instance_id, greetings=1)
     assert await driver.console_log(NODE, instance_id, 5) == log[-5:]
     assert await driver.console_log(NODE, instance_id, 0) == b""
@@ -38,7 +38,7 @@ async def test_the_log_has_what_the_guest_wrote(backend: Backend, driver: Driver
 
 @pytest.mark.usefixtures("with_consoles")
 async def test_the_log_outlives_power_cycles(backend: Backend, driver: Driver, instance_id: str) -> None:
-    await bring_to(backend, instance_id, PowerState.RUNNING)
+    await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     await _log_with(backend, instance_id, greetings=1)
     await driver.power_off(NODE, instance_id, 0)
     await _log_with(backend, instance_id, greetings=1)
@@ -50,7 +50,7 @@ async def test_the_log_outlives_power_cycles(backend: Backend, driver: Driver, i
 async def test_a_machine_that_never_ran_has_an_empty_log(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    await spawn(backend, instance_id)
+    await spawn(backend, instance_id, backend.bare_spec())
     assert await driver.console_log(NODE, instance_id, 100) == b""
     with pytest.raises(MachineNotFound):
         await driver.console_log(NODE, instance_id[:-4] + "0000", 100)
@@ -60,7 +60,7 @@ async def test_a_machine_that_never_ran_has_an_empty_log(
 async def test_the_serial_console_reaches_the_guest(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    await bring_to(backend, instance_id, PowerState.RUNNING)
+    await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     await _log_with(backend, instance_id, greetings=1)
     path = await driver.serial_console(NODE, instance_id)
     for _ in range(2):
@@ -77,7 +77,7 @@ async def test_the_serial_console_reaches_the_guest(
 async def test_a_machine_that_is_off_has_no_serial_console(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    await spawn(backend, instance_id)
+    await spawn(backend, instance_id, backend.bare_spec())
     with pytest.raises(WrongPowerState):
         await driver.serial_console(NODE, instance_id)
 
@@ -85,7 +85,7 @@ async def test_a_machine_that_is_off_has_no_serial_console(
 async def test_a_missing_capability_is_unsupported(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    await bring_to(backend, instance_id, PowerState.RUNNING)
+    await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     if Capability.CONSOLE_LOG not in driver.capabilities:
         with pytest.raises(Unsupported):
             await driver.console_log(NODE, instance_id, 10)

@@ -11,7 +11,7 @@ from contract.machines import bring_to, power, spawn
 
 
 async def test_what_the_driver_does_is_told(backend: Backend, driver: Driver, instance_id: str) -> None:
-    await spawn(backend, instance_id)
+    await spawn(backend, instance_id, backend.bare_spec())
     await backend.events.wait_for(instance_id)
     for change in (
         driver.power_on(NODE, instance_id),
@@ -29,7 +29,7 @@ async def test_what_the_driver_does_is_told(backend: Backend, driver: Driver, in
 async def test_a_plug_pulled_by_somebody_else_is_told(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    await bring_to(backend, instance_id, PowerState.RUNNING)
+    await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     backend.events.clear()
     backend.stop(instance_id)
     await backend.events.wait_for(instance_id)
@@ -39,7 +39,7 @@ async def test_a_plug_pulled_by_somebody_else_is_told(
 async def test_a_crash_is_told(backend: Backend, driver: Driver, instance_id: str) -> None:
     if not backend.can_crash:
         pytest.skip("this hypervisor's machines do not crash")
-    await bring_to(backend, instance_id, PowerState.RUNNING)
+    await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     backend.events.clear()
     backend.crash(instance_id)
     await backend.events.wait_for(instance_id)
@@ -47,7 +47,7 @@ async def test_a_crash_is_told(backend: Backend, driver: Driver, instance_id: st
 
 
 async def test_a_removal_by_somebody_else_is_told(backend: Backend, driver: Driver, instance_id: str) -> None:
-    await spawn(backend, instance_id)
+    await spawn(backend, instance_id, backend.bare_spec())
     backend.events.clear()
     backend.undefine(instance_id)
     await backend.events.wait_for(instance_id)
@@ -57,7 +57,7 @@ async def test_a_removal_by_somebody_else_is_told(backend: Backend, driver: Driv
 
 
 async def test_the_next_agent_is_told_too(backend: Backend, instance_id: str) -> None:
-    await bring_to(backend, instance_id, PowerState.RUNNING)
+    await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     await backend.restart()
     backend.events.clear()
     backend.stop(instance_id)

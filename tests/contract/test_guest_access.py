@@ -31,7 +31,7 @@ def with_dumps(driver: Driver) -> None:
 async def test_a_missing_capability_is_unsupported(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    await bring_to(backend, instance_id, PowerState.RUNNING)
+    await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     if Capability.SET_PASSWORD not in driver.capabilities:
         with pytest.raises(Unsupported):
             await driver.set_password(NODE, instance_id, "root", HASH)
@@ -46,7 +46,7 @@ async def test_a_guest_without_an_agent_has_no_new_password(
     backend: Backend, driver: Driver, instance_id: str, agent: str
 ) -> None:
     image = backend.deaf.model_copy(update={"properties": {"hw_qemu_guest_agent": agent}})
-    await spawn(backend, instance_id, backend.spec(image=image))
+    await spawn(backend, instance_id, backend.bare_spec(image=image))
     await driver.power_on(NODE, instance_id)
     backend.silence_agent(instance_id)
     backend.lose_patience()
@@ -59,7 +59,7 @@ async def test_a_guest_without_an_agent_has_no_new_password(
 async def test_only_a_running_guest_has_a_new_password(
     backend: Backend, driver: Driver, instance_id: str, state: PowerState
 ) -> None:
-    await bring_to(backend, instance_id, state)
+    await bring_to(backend, instance_id, state, backend.bare_spec())
     with pytest.raises(WrongPowerState):
         await driver.set_password(NODE, instance_id, "root", HASH)
 
@@ -74,7 +74,7 @@ async def test_there_must_be_a_machine(driver: Driver, instance_id: str) -> None
 
 @pytest.mark.usefixtures("with_dumps")
 async def test_the_guest_gets_an_nmi(backend: Backend, driver: Driver, instance_id: str) -> None:
-    await spawn(backend, instance_id)
+    await spawn(backend, instance_id, backend.bare_spec())
     await driver.power_on(NODE, instance_id)
     await backend.greeted(instance_id)
     await driver.crash_dump(NODE, instance_id)
@@ -90,6 +90,6 @@ async def test_the_guest_gets_an_nmi(backend: Backend, driver: Driver, instance_
 async def test_only_a_guest_that_is_there_gets_one(
     backend: Backend, driver: Driver, instance_id: str, state: PowerState
 ) -> None:
-    await bring_to(backend, instance_id, state)
+    await bring_to(backend, instance_id, state, backend.bare_spec())
     with pytest.raises(WrongPowerState):
         await driver.crash_dump(NODE, instance_id)

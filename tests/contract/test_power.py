@@ -60,7 +60,7 @@ async def test_ends_where_it_should(
 ) -> None:
     if start is PowerState.CRASHED and not backend.can_crash:
         pytest.skip("this hypervisor's machines do not crash")
-    await bring_to(backend, instance_id, start)
+    await bring_to(backend, instance_id, start, backend.bare_spec())
     end = ENDS[call][start]
     if end is None:
         with pytest.raises(WrongPowerState):
@@ -83,7 +83,7 @@ async def test_a_paused_machine_that_was_suspended_runs_when_powered_on(
 async def test_a_guest_that_listens_shuts_itself_down(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    await spawn(backend, instance_id)
+    await spawn(backend, instance_id, backend.bare_spec())
     await driver.power_on(NODE, instance_id)
     await _booted(backend, instance_id, boots=1)
     async with asyncio.timeout(PATIENCE):
@@ -94,14 +94,14 @@ async def test_a_guest_that_listens_shuts_itself_down(
 async def test_a_guest_that_does_not_listen_has_its_plug_pulled(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    await spawn(backend, instance_id, backend.spec(image=backend.deaf))
+    await spawn(backend, instance_id, backend.bare_spec(image=backend.deaf))
     await driver.power_on(NODE, instance_id)
     await driver.power_off(NODE, instance_id, graceful_seconds=0.3)
     assert await power(driver, instance_id) is PowerState.SHUTDOWN
 
 
 async def test_a_paused_guest_is_not_waited_for(backend: Backend, driver: Driver, instance_id: str) -> None:
-    await bring_to(backend, instance_id, PowerState.PAUSED)
+    await bring_to(backend, instance_id, PowerState.PAUSED, backend.bare_spec())
     async with asyncio.timeout(PATIENCE):
         await driver.power_off(NODE, instance_id, graceful_seconds=10 * PATIENCE)
     assert await power(driver, instance_id) is PowerState.SHUTDOWN
@@ -111,7 +111,7 @@ async def test_a_paused_guest_is_not_waited_for(backend: Backend, driver: Driver
 async def test_a_rebooted_guest_boots_again(
     backend: Backend, driver: Driver, instance_id: str, kind: RebootType
 ) -> None:
-    await spawn(backend, instance_id)
+    await spawn(backend, instance_id, backend.bare_spec())
     await driver.power_on(NODE, instance_id)
     await _booted(backend, instance_id, boots=1)
     await driver.reboot(NODE, instance_id, kind)
@@ -126,7 +126,7 @@ async def test_there_must_be_a_complete_machine(
 ) -> None:
     if unfinished:
         with pytest.raises(Cut):
-            await driver.spawn(NODE, instance_id, backend.spec(), Steps(cut_at=Step.DEFINE))
+            await driver.spawn(NODE, instance_id, backend.bare_spec(), Steps(cut_at=Step.DEFINE))
     with pytest.raises(MachineNotFound):
         await CALLS[call](driver, instance_id)
 
@@ -135,7 +135,7 @@ async def test_there_must_be_a_complete_machine(
 async def test_the_next_agent_finds_machines_as_they_were(
     backend: Backend, instance_id: str, state: PowerState
 ) -> None:
-    await bring_to(backend, instance_id, state)
+    await bring_to(backend, instance_id, state, backend.bare_spec())
     before = await backend.driver.get(NODE, instance_id)
     driver = await backend.restart()
     assert await driver.get(NODE, instance_id) == before

@@ -42,9 +42,9 @@ async def test_there_must_be_a_complete_machine(
 ) -> None:
     if unfinished:
         with pytest.raises(Cut):
-            await driver.spawn(NODE, instance_id, backend.spec(), Steps(cut_at=Step.DEFINE))
+            await driver.spawn(NODE, instance_id, backend.bare_spec(), Steps(cut_at=Step.DEFINE))
     with pytest.raises(MachineNotFound):
-        await CALLS[call](backend, operation(instance_id, backend.spec()))
+        await CALLS[call](backend, operation(instance_id, backend.bare_spec()))
 
 
 async def test_every_driver_can_reshape(driver: Driver) -> None:
@@ -58,7 +58,7 @@ async def test_every_driver_can_reshape(driver: Driver) -> None:
 async def test_a_rebuilt_machine_is_off_with_new_disks(
     backend: Backend, driver: Driver, instance_id: str, state: PowerState
 ) -> None:
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, backend.bare_spec())
     backend.scribble(instance_id, "old")
     await _bring(backend, instance_id, state)
     steps = Steps()
@@ -73,14 +73,14 @@ async def test_a_rebuilt_machine_is_off_with_new_disks(
 async def test_a_rebuild_with_the_same_image_is_a_new_disk_too(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, backend.bare_spec())
     backend.scribble(instance_id, "old")
     await driver.rebuild(operation(instance_id, spec), Steps())
     assert backend.disk_text(instance_id) == "listening"
 
 
 async def test_a_rebuild_is_done_once(backend: Backend, instance_id: str) -> None:
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, backend.bare_spec())
     rebuild = operation(instance_id, spec)
     await backend.driver.rebuild(rebuild, Steps())
     backend.scribble(instance_id, "new")
@@ -115,7 +115,7 @@ async def test_a_rebuild_that_was_cut_off_goes_on(backend: Backend, instance_id:
 async def test_a_rescued_machine_runs_and_comes_back(
     backend: Backend, driver: Driver, instance_id: str, state: PowerState
 ) -> None:
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, backend.bare_spec())
     backend.scribble(instance_id, "mine")
     await _bring(backend, instance_id, state)
     await driver.rescue(operation(instance_id, spec), backend.deaf)
@@ -128,7 +128,7 @@ async def test_a_rescued_machine_runs_and_comes_back(
 
 
 async def test_rescue_and_unrescue_are_done_once(backend: Backend, instance_id: str) -> None:
-    spec = await bring_to(backend, instance_id, PowerState.RUNNING)
+    spec = await bring_to(backend, instance_id, PowerState.RUNNING, backend.bare_spec())
     rescue, unrescue = operation(instance_id, spec), operation(instance_id, spec)
     await backend.driver.rescue(rescue, backend.deaf)
     driver = await backend.restart()
@@ -154,7 +154,7 @@ async def test_a_rescued_machine_leaves_nothing(backend: Backend, driver: Driver
 async def test_a_resized_machine_is_larger_and_has_its_disk(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    spec = await spawn(backend, instance_id, backend.spec(**SMALL))
+    spec = await spawn(backend, instance_id, backend.bare_spec(**SMALL))
     backend.scribble(instance_id, "mine")
     await driver.resize(operation(instance_id, spec.model_copy(update=LARGE)))
     assert await power(driver, instance_id) is PowerState.SHUTDOWN
@@ -168,7 +168,7 @@ async def test_a_resized_machine_is_larger_and_has_its_disk(
 async def test_only_a_machine_that_is_off_is_resized(
     backend: Backend, driver: Driver, instance_id: str, state: PowerState
 ) -> None:
-    spec = await bring_to(backend, instance_id, state)
+    spec = await bring_to(backend, instance_id, state, backend.bare_spec())
     with pytest.raises(WrongPowerState):
         await driver.resize(operation(instance_id, spec.model_copy(update={"vcpus": 2})))
     assert await power(driver, instance_id) is state
@@ -176,7 +176,7 @@ async def test_only_a_machine_that_is_off_is_resized(
 
 
 async def test_a_disk_does_not_shrink(backend: Backend, driver: Driver, instance_id: str) -> None:
-    spec = await spawn(backend, instance_id, backend.spec(**LARGE))
+    spec = await spawn(backend, instance_id, backend.bare_spec(**LARGE))
     with pytest.raises(DiskTooSmall):
         await driver.resize(operation(instance_id, spec.model_copy(update=SMALL)))
     assert backend.shape(instance_id) == Shape(**LARGE)
@@ -188,7 +188,7 @@ async def test_a_disk_does_not_shrink(backend: Backend, driver: Driver, instance
 async def test_a_reverted_machine_is_as_it_was(
     backend: Backend, instance_id: str, running: bool, restarted: bool
 ) -> None:
-    small = await spawn(backend, instance_id, backend.spec(**SMALL))
+    small = await spawn(backend, instance_id, backend.bare_spec(**SMALL))
     backend.scribble(instance_id, "before")
     await backend.driver.resize(operation(instance_id, small.model_copy(update=LARGE)))
     backend.scribble(instance_id, "after")
@@ -225,10 +225,11 @@ async def test_a_confirmed_machine_cannot_be_reverted(
     await driver.revert_resize(operation(instance_id, small))
     assert backend.shape(instance_id) == Shape(**LARGE)
     assert backend.disk_text(instance_id) == "listening after"
+    assert backend.macs(instance_id) == [network.mac for network in large.networks]
 
 
 async def test_a_resize_is_done_once(backend: Backend, instance_id: str) -> None:
-    small = await spawn(backend, instance_id, backend.spec(**SMALL))
+    small = await spawn(backend, instance_id, backend.bare_spec(**SMALL))
     resize = operation(instance_id, small.model_copy(update=LARGE))
     await backend.driver.resize(resize)
     backend.scribble(instance_id, "after")
@@ -243,7 +244,7 @@ async def test_a_resize_is_done_once(backend: Backend, instance_id: str) -> None
 async def test_a_rebuild_without_its_image_leaves_the_machine_alone(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, backend.bare_spec())
     backend.scribble(instance_id, "old")
     backend.break_images(ImageUnavailable("the image server is down"))
     with pytest.raises(ImageUnavailable):

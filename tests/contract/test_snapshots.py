@@ -20,7 +20,7 @@ def with_snapshots(driver: Driver) -> None:
 async def test_a_missing_capability_is_unsupported(
     backend: Backend, driver: Driver, instance_id: str
 ) -> None:
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, backend.bare_spec())
     if Capability.SNAPSHOT not in driver.capabilities:
         with pytest.raises(Unsupported):
             await driver.snapshot(operation(instance_id, spec))
@@ -30,8 +30,8 @@ async def test_a_missing_capability_is_unsupported(
 @pytest.mark.usefixtures("with_snapshots")
 async def test_there_must_be_a_machine(backend: Backend, driver: Driver, instance_id: str) -> None:
     with pytest.raises(MachineNotFound):
-        await driver.snapshot(operation(instance_id, backend.spec()))
-    await driver.drop_snapshot(operation(instance_id, backend.spec()))
+        await driver.snapshot(operation(instance_id, backend.bare_spec()))
+    await driver.drop_snapshot(operation(instance_id, backend.bare_spec()))
 
 
 @pytest.mark.usefixtures("with_snapshots")
@@ -41,7 +41,7 @@ async def test_there_must_be_a_machine(backend: Backend, driver: Driver, instanc
 async def test_the_image_is_the_disk_and_the_machine_stays_as_it_was(
     backend: Backend, driver: Driver, instance_id: str, state: PowerState
 ) -> None:
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, backend.bare_spec())
     backend.scribble(instance_id, "mine")
     if state is not PowerState.SHUTDOWN:
         await driver.power_on(NODE, instance_id)

@@ -39,7 +39,7 @@ class Swap:
         backend.write_volume(old_id, "kept")
         successor = GuestSuccessor(id=str(uuid.uuid4()), volume=new_id, size_gib=2)
         volume = GuestVolume(id=old_id, size_gib=1, device="/dev/vdc", successor=successor)
-        spec = await bring_to(backend, instance_id, state)
+        spec = await bring_to(backend, instance_id, state, backend.bare_spec())
         if state is PowerState.RUNNING:
             await backend.greeted(instance_id)
         await driver.reconfigure(NODE, instance_id, having(spec, volume))

@@ -72,7 +72,7 @@ async def test_it_is_plugged_in_and_out(
     other = str(uuid.uuid4())
     await driver.make_volume(NODE, volume_id, of())
     await driver.make_volume(NODE, other, of(backend=SHARED))
-    spec = await bring_to(backend, instance_id, state)
+    spec = await bring_to(backend, instance_id, state, backend.bare_spec())
     if state is PowerState.RUNNING:
         await backend.greeted(instance_id)
     first = GuestVolume(id=volume_id, size_gib=1, device="/dev/vdc")
@@ -90,7 +90,7 @@ async def test_a_machine_that_is_off_loses_it_at_once(
     backend: Backend, driver: Driver, instance_id: str, volume_id: str
 ) -> None:
     await driver.make_volume(NODE, volume_id, of())
-    spec = await spawn(backend, instance_id)
+    spec = await spawn(backend, instance_id, backend.bare_spec())
     await driver.reconfigure(NODE, instance_id, having(spec, GuestVolume(id=volume_id, size_gib=1)))
     await driver.reconfigure(NODE, instance_id, spec)
     assert backend.volumes(instance_id) == {}
@@ -103,7 +103,7 @@ async def test_it_grows_in_a_machine(
     backend: Backend, driver: Driver, instance_id: str, volume_id: str, state: PowerState
 ) -> None:
     await driver.make_volume(NODE, volume_id, of())
-    spec = await bring_to(backend, instance_id, state)
+    spec = await bring_to(backend, instance_id, state, backend.bare_spec())
     for size in (1, 2):
         larger = having(spec, GuestVolume(id=volume_id, size_gib=size))
         await driver.reconfigure(NODE, instance_id, larger)
@@ -117,9 +117,9 @@ async def test_without_its_file_nothing_is_plugged_in_or_made(
 ) -> None:
     missing = GuestVolume(id=volume_id, size_gib=1)
     with pytest.raises(VolumeMissing):
-        await spawn(backend, instance_id, having(backend.spec(), missing))
+        await spawn(backend, instance_id, having(backend.bare_spec(), missing))
     other = str(uuid.uuid4())
-    spec = await spawn(backend, other)
+    spec = await spawn(backend, other, backend.bare_spec())
     with pytest.raises(VolumeMissing):
         await driver.reconfigure(NODE, other, having(spec, missing))
     assert backend.volumes(other) == {}
@@ -144,7 +144,7 @@ async def test_a_machine_boots_from_a_volume(
     image: GuestImage = backend.spec().image
     await driver.make_volume(NODE, volume_id, of(image=image))
     root = GuestVolume(id=volume_id, size_gib=1, device="/dev/vda", boot_index=0)
-    spec = having(backend.spec(), root)
+    spec = having(backend.bare_spec(), root)
     for _ in range(2):
         await driver.spawn(NODE, instance_id, spec, _silent)
     await driver.power_on(NODE, instance_id)
@@ -190,7 +190,7 @@ async def test_one_that_boots_from_a_volume_is_made_anew_on_it(
 ) -> None:
     await driver.make_volume(NODE, volume_id, of(image=backend.deaf))
     root = GuestVolume(id=volume_id, size_gib=1, device="/dev/vda", boot_index=0)
-    spec = having(backend.spec(backend.deaf), root)
+    spec = having(backend.bare_spec(backend.deaf), root)
     await spawn(backend, instance_id, spec)
     await driver.power_on(NODE, instance_id)
     backend.break_images(ImageUnavailable("no such image"))
@@ -215,7 +215,7 @@ async def test_an_image_of_one_that_boots_from_a_volume_has_what_is_on_that(
     image: GuestImage = backend.spec().image
     await driver.make_volume(NODE, volume_id, of(image=image))
     root = GuestVolume(id=volume_id, size_gib=1, device="/dev/vda", boot_index=0)
-    spec = having(backend.spec(), root)
+    spec = having(backend.bare_spec(), root)
     await spawn(backend, instance_id, spec)
     if state is PowerState.RUNNING:
         await driver.power_on(NODE, instance_id)
