@@ -38,6 +38,7 @@ from cairn_agent.drivers.driver import Driver
 from cairn_agent.let_go import Late, LetGo
 from cairn_agent.metrics import DRIVER_FAILURES, timed, timed_steps
 from cairn_agent.operations import Operations, Superseded, Transfers
+from cairn_agent.orders import is_current
 from cairn_agent.settings import AgentSettings
 from cairn_crds import Guest, GuestStatus
 from cairn_crds.guest import GuestFault, GuestPhase, GuestSwap
@@ -117,7 +118,7 @@ class GuestReconciler:
             self._require_newer(guest, node)
         step = decide(guest, machine, self._boot_id if self._settings.resume_guests else None)
         makes = isinstance(step, Spawn) or (machine is None and isinstance(step, Operate))
-        if makes and not await self._is_current(guest):
+        if makes and not await is_current(self._kubernetes, self._guests, guest):
             return
         match step:
             case Remove():
@@ -176,18 +177,6 @@ class GuestReconciler:
         except (NotFound, Conflict):
             return
         self._let_go[key] = metadata.uid
-
-    async def _is_current(self, guest: Guest) -> bool:
-        """Whether the API server itself still says so: a watch may be behind, and a machine made for an order
-        that has gone would belong to nobody. Raises KubernetesError."""
-        metadata = guest.metadata
-        try:
-            body = await self._kubernetes.get(Guest, metadata.name, metadata.namespace)
-        except NotFound:
-            return False
-        self._guests.put(body)
-        now = body["metadata"]
-        return bool(now["uid"] == metadata.uid and now["generation"] == metadata.generation)
 
     async def _spawn(self, guest: Guest, node: str) -> None:
         log.info("guest.spawning", image=guest.spec.image.name)

@@ -9,6 +9,7 @@ import structlog
 from cairn_agent.drivers.api import DriverError
 from cairn_agent.drivers.driver import Driver
 from cairn_agent.metrics import timed
+from cairn_agent.orders import is_current
 from cairn_crds import HostVolume
 from cairn_crds.host_volume import HostVolumePhase
 from cairn_runtime.kubernetes import Conflict, Kubernetes, KubernetesError, NotFound, merge_diff
@@ -57,6 +58,8 @@ class VolumeReconciler:
         return settled and status.spec_generation >= found.metadata.generation
 
     async def _make(self, found: HostVolume, node: str) -> None:
+        if not await is_current(self._kubernetes, self._volumes, found):
+            return
         try:
             with timed("make_volume"):
                 size_gib = await self._driver.make_volume(node, found.metadata.name, found.spec)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from cairn_crds import API_VERSION, ComputeNode, Volume
+from cairn_crds import API_VERSION, ComputeNode, HostVolume, Volume
 from cairn_database.volumes import attaching, store
 from cairn_database.volumes.errors import VolumeGoing
 from cairn_database.volumes.store import VolumeRecord
@@ -62,6 +62,37 @@ def test_a_shared_volume_of_a_lost_host_is_looked_after_by_one_host() -> None:
     scene(act, shape=SMALL)
 
 
+def test_a_host_that_heard_nothing_makes_no_volume_for_an_order_that_has_gone() -> None:
+    """Its watch is silent from the creation on; an administrator deletes the HostVolume, absent by then."""
+
+    async def act(world: World) -> None:
+        for process in world.alive("agent"):
+            world.watches[process.name].silent = True
+        make(world, backend="Shared", host="node-0")
+        await world.until(lambda: list(world.server.bodies("hostvolumes")), "its HostVolume")
+        volume_id = name(world)
+        world.remove(Volume, "data")
+        await world.until(lambda: _is_absent(world, volume_id), "it is to go")
+        world.remove(HostVolume, volume_id, "cairn-node-node-0")
+        await world.until(lambda: world.server.body("volumes", PROJECT, "data") is None, "it is gone")
+        for watches in world.watches.values():
+            watches.silent = False
+        world.connection.break_streams()
+        await asyncio.sleep(5.0)
+
+    scene(act, shape=SMALL)
+
+
+def _is_absent(world: World, volume_id: str) -> bool:
+    body = world.server.body("hostvolumes", "cairn-node-node-0", volume_id)
+    return body is not None and body["spec"]["absent"]
+
+
+def told_why(world: World) -> bool:
+    """Whether the row says why there is no file."""
+    return bool(world.sql.raw.execute("SELECT message FROM volumes").fetchone()[0])
+
+
 def name(world: World) -> str:
     """The volume's id."""
     found: str = world.sql.raw.execute("SELECT id FROM volumes").fetchone()[0]
@@ -102,13 +133,14 @@ def test_a_volume_that_is_deleted_as_it_is_attached_is_made_and_goes_when_it_is_
 
 
 def test_a_volume_that_its_host_cannot_make_is_attached_to_nobody() -> None:
-    """The attachment ends at once, with the reason, and others are refused it."""
+    """The attachment ends with the first permanent fault, and its reason; others are refused the volume."""
 
     async def act(world: World) -> None:
         play, server_id, volume = await one_and_a_volume(world)
         refused = world.faults.order("agent", "driver.make_volume", Mishap.REFUSED, times=100)
         await attaching.attach(world.db, server_id, play.asked(), VolumeWant(volume_id=volume.id))
-        await asyncio.sleep(20.0)
+        await world.until(lambda: told_why(world), "the host gives up", 300.0)
+        await asyncio.sleep(2.0)
         found = await store.at(world.db, PROJECT, "data")
         assert found is not None
         assert refused.times < 100, "the host tried"
