@@ -75,8 +75,8 @@ class Watcher:
         row = self._world.sql.raw.execute("SELECT deleted FROM instances WHERE id = ?", [key[1]]).fetchone()
         if row is not None and row[0] != key[1]:
             return
-        # A host that was declared down, and comes back in that moment, may be at it still: it is told to remove
-        # the machine, and what it leaves is found in the end.
+        # A host that was declared down, and comes back in that moment, may be at it still: it is told to
+        # remove the machine, and what it leaves is found in the end.
         guest = self._world.server.body("guests", node_namespace(key[0]), key[1])
         if guest is None or not guest["spec"]["absent"]:
             self._break(f"5: machine {key[1]} was made on {key[0]} after it had been deleted")
