@@ -12,8 +12,7 @@ from pathlib import Path
 
 from cairn_local.control_plane.binaries import find_binaries
 from cairn_local.control_plane.running import running_control_plane
-from support.openstack_cloud import running_openstack
-from tempest.configuration import write_configuration
+from tempest.configuration import running_cloud_for_tempest, write_configuration
 from tempest.page import page
 from tempest.suite import SUITE, make_workspace, run_suite
 
@@ -28,7 +27,7 @@ def main(arguments: list[str]) -> int:
         binaries = find_binaries(print)
         with (
             running_control_plane(directory / "kubernetes", binaries) as plane,
-            running_openstack(plane, directory / "cairn", nodes=3) as cloud,
+            running_cloud_for_tempest(plane, directory / "cairn") as cloud,
         ):
             results = run_suite(make_workspace(directory, write_configuration(cloud, directory)), regex)
     print(results.summary())

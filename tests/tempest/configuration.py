@@ -1,12 +1,15 @@
-"""tempest.conf for a running Cairn, and which of tempest's switches are off because of what."""
+"""The Cairn that tempest meets, its tempest.conf, and which of tempest's switches are off because of what."""
 
 from __future__ import annotations
 
 import configparser
+import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from support.openstack_cloud import ADMIN_PASSWORD, OpenStackCloud
+from cairn_local.control_plane.running import RunningControlPlane
+from support.openstack_cloud import ADMIN_PASSWORD, FAST, OpenStackCloud, running_openstack
 from support.openstack_identity import REGION
 
 FEATURES: Mapping[str, bool] = {
@@ -36,6 +39,17 @@ FEATURES: Mapping[str, bool] = {
     "vnc_console": False,
 }
 """`[compute-feature-enabled]`: on is what Cairn does; off comes later."""
+
+SNAPSHOT_SECONDS = 2.0
+"""tempest looks for an image that is being saved, and waits five minutes where it is saved before that."""
+
+
+def running_cloud_for_tempest(
+    plane: RunningControlPlane, directory: Path
+) -> AbstractContextManager[OpenStackCloud]:
+    """A whole Cairn: three hosts of the fake driver, whose images take a moment to be made."""
+    agent = {**FAST["agent"], "fake__latency_seconds": json.dumps({"snapshot": SNAPSHOT_SECONDS})}
+    return running_openstack(plane, directory, nodes=3, settings={"agent": agent})
 
 
 def write_configuration(cloud: OpenStackCloud, directory: Path) -> Path:

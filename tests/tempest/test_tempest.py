@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from cairn_local.control_plane.running import RunningControlPlane
-from support.openstack_cloud import running_openstack
-from tempest.configuration import write_configuration
+from tempest.configuration import running_cloud_for_tempest, write_configuration
 from tempest.page import page
 from tempest.suite import make_workspace, run_suite
 
@@ -19,7 +18,7 @@ SECONDS = 1500.0
 
 @pytest.mark.slow
 def test_every_test_that_applies_passes(control_plane: RunningControlPlane, tmp_path: Path) -> None:
-    with running_openstack(control_plane, tmp_path / "cairn", nodes=3) as cloud:
+    with running_cloud_for_tempest(control_plane, tmp_path / "cairn") as cloud:
         workspace = make_workspace(tmp_path, write_configuration(cloud, tmp_path))
         results = run_suite(workspace, seconds=SECONDS)
     print(results.summary())
