@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from cairn_database.engine import Database
 from cairn_database.identity import revision, rows
-from cairn_database.identity.errors import IdentityNotFound, IdentityTaken
+from cairn_database.identity.errors import IdentityNotFound
 from cairn_database.identity.records import ApplicationCredential, Credential
 from cairn_database.identity.tables import application_credentials, credentials
 from cairn_database.identity.users import require_user
@@ -19,8 +19,7 @@ async def create_credential(db: Database, credential: Credential) -> Credential:
 
     def transaction(conn: sa.Connection) -> None:
         require_user(conn, credential.user_id)
-        if rows.first(conn, credentials, Credential, credentials.c.id == credential.id) is not None:
-            raise IdentityTaken("credential", credential.id)
+        rows.refuse_known(conn, credentials, "credential", credential.id)
         rows.insert(conn, credentials, credential)
 
     await db.run(transaction)

@@ -20,6 +20,7 @@ async def create_domain(db: Database, domain: Domain) -> Domain:
     """Raises IdentityTaken."""
 
     def transaction(conn: sa.Connection) -> None:
+        rows.refuse_known(conn, domains, "domain", domain.id)
         rows.refuse_taken(conn, domains, "domain", domain.name)
         rows.insert(conn, domains, domain)
 

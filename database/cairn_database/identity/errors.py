@@ -21,13 +21,13 @@ class IdentityNotFound(DatabaseError):
 
 
 class IdentityTaken(DatabaseError):
-    """A unique name is taken."""
+    """A unique name, or an id that was asked for, is taken."""
 
-    def __init__(self, kind: str, name: str) -> None:
+    def __init__(self, kind: str, name: str, what: str = "name") -> None:
         self.kind = kind
         super().__init__(
             f"Conflict occurred attempting to store {kind} - "
-            f"it is not permitted to have two with the name {name}."
+            f"it is not permitted to have two with the {what} {name}."
         )
 
 

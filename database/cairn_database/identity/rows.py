@@ -56,6 +56,12 @@ def refuse_taken(
         raise IdentityTaken(kind, name)
 
 
+def refuse_known(conn: sa.Connection, table: sa.Table, kind: str, key: str) -> None:
+    """Raises IdentityTaken when there is a row of that id, where it is not Cairn that makes ids."""
+    if conn.execute(sa.select(table.c.id).where(table.c.id == key)).first() is not None:
+        raise IdentityTaken(kind, key, "id")
+
+
 def insert(conn: sa.Connection, table: sa.Table, record: Any) -> None:
     """Write a record as a new row."""
     conn.execute(sa.insert(table), {name: getattr(record, name) for name in _names(type(record))})

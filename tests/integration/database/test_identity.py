@@ -315,6 +315,14 @@ async def test_a_project_keeps_its_id_and_a_new_one_gets_its_own(db: Database) -
     assert record.id == "bbbb2"
 
 
+async def test_a_domain_with_an_id_of_another_is_refused(town: Town) -> None:
+    made = await domains.create_domain(town.db, Domain(rows.new_id(), "north", "", enabled=True))
+    with pytest.raises(IdentityTaken, match=f"with the id {made.id}"):
+        await domains.create_domain(town.db, Domain(made.id, "south", "", enabled=True))
+    with pytest.raises(IdentityTaken, match="with the name north"):
+        await domains.create_domain(town.db, Domain(rows.new_id(), "north", "", enabled=True))
+
+
 async def test_a_domain_goes_with_its_people(town: Town) -> None:
     db = town.db
     east = await domains.create_domain(db, Domain(rows.new_id(), "east", "", enabled=False))
