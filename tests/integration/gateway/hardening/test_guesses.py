@@ -1,6 +1,6 @@
 """Whatever is asked, within the documents or not, is answered: no 500, no hang, faults in JSON.
 
-CAIRN_GUESS_SECONDS and CAIRN_GUESS_SEED choose how long and which; the seed of a run is printed.
+The same guesses every time; CAIRN_GUESS_SEED and CAIRN_GUESS_ROUNDS choose others, and how many.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from integration.gateway.hardening.listening import until
 from support.gateway import gateway_app
 from support.passwords import CHEAP_PASSWORDS
 
-SECONDS = float(os.environ.get("CAIRN_GUESS_SECONDS", "60"))
+SEED = int(os.environ.get("CAIRN_GUESS_SEED", "1"))
+ROUNDS = int(os.environ.get("CAIRN_GUESS_ROUNDS", "2"))
 DOCUMENTS = [
     "/compute/v2.1/openapi.json",
     "/identity/v3/openapi.json",
@@ -97,17 +98,14 @@ def postgresql() -> Iterator[PostgresqlServer]:
 def test_no_request_is_answered_with_500(
     control_plane: RunningControlPlane, postgresql: PostgresqlServer, tmp_path: Path
 ) -> None:
-    chosen = int(os.environ.get("CAIRN_GUESS_SEED") or secrets.randbits(32))
-    print(f"CAIRN_GUESS_SEED={chosen}")
     install_manifests(control_plane.kubeconfig, CRDS, [RBAC])
     with gateway_in_a_thread(postgresql.new_database(), control_plane, tmp_path) as (address, token, own):
         headers = {"X-Auth-Token": token}
-        guesser = Guesser(address, headers, random.Random(chosen), lambda: known_ids(address, headers, own))
-        guesser.run(served_documents(address), SECONDS)
+        guesser = Guesser(address, headers, random.Random(SEED), lambda: known_ids(address, headers, own))
+        guesser.run(served_documents(address), ROUNDS)
         assert httpx.get(f"{address}/healthz").status_code == 200
     print(f"{guesser.asked} requests, by status: {dict(sorted(guesser.statuses.items()))}")
     assert not guesser.found, "\n".join(map(str, guesser.found.values()))
-    assert guesser.asked > SECONDS  # at least one a second, on the slowest machine
 
 
 def served_documents(address: str) -> list[str]:
