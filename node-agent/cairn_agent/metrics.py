@@ -19,6 +19,7 @@ STEP_SECONDS = Histogram(
 DRIVER_FAILURES = Counter("cairn_driver_failures_total", "Driver calls that failed", ["call", "reason"])
 MACHINES = Gauge("cairn_machines", "Machines on the node", ["node"])
 UNCLAIMED = Gauge("cairn_unclaimed_machines", "Machines without a Guest", ["node"])
+WAITING = Gauge("cairn_waiting_guests", "Guests that wait for others' turns to end", ["limit"])
 
 
 @contextmanager

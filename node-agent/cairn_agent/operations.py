@@ -174,20 +174,20 @@ class Operations:
     async def _follow(self, key: Key, wanted: GuestOperation, work: Coroutine[Any, Any, Result]) -> Result:
         """Await `work`, with an eye on the Guest."""
         task = asyncio.ensure_future(work)
-        told: set[str] = set()
+        hurried = False
         try:
             while True:
                 done, _ = await asyncio.wait({task}, timeout=LOOK_SECONDS)
                 if done:
                     return task.result()
-                await self._look(key, wanted, told)
+                hurried = await self._look(key, wanted, hurried)
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    async def _look(self, key: Key, wanted: GuestOperation, told: set[str]) -> None:
-        """Pass on what has been asked for meanwhile. Raises Superseded."""
+    async def _look(self, key: Key, wanted: GuestOperation, hurried: bool) -> bool:
+        """Pass on what has been asked for meanwhile; whether it has been told to hurry. Raises Superseded."""
         guest = self._guests.get(*key)
         now = guest.spec.operation if guest is not None and not guest.spec.absent else None
         live = wanted.kind is OperationKind.LIVE_MIGRATE
@@ -202,10 +202,9 @@ class Operations:
                 }
             )
         if not live or now.destination is None:
-            return
-        if now.destination.abort and "abort" not in told:
-            told.add("abort")
+            return False
+        if now.destination.abort:  # again and again: it may not have begun yet when it is told first
             await self._driver.abort_live_migration(node, instance_id)
-        if now.destination.force_complete and "force" not in told:
-            told.add("force")
+        if now.destination.force_complete and not hurried:
             await self._driver.force_live_migration(node, instance_id)
+        return hurried or now.destination.force_complete

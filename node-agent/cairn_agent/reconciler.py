@@ -20,6 +20,7 @@ import structlog
 from cairn_agent import swaps
 from cairn_agent.converge import (
     Call,
+    Decision,
     Enforce,
     Missing,
     Operate,
@@ -36,6 +37,7 @@ from cairn_agent.converge import (
 from cairn_agent.drivers.api import Capability, DriverError, MachineState, Step
 from cairn_agent.drivers.driver import Driver
 from cairn_agent.let_go import Late, LetGo
+from cairn_agent.limits import Limits
 from cairn_agent.metrics import DRIVER_FAILURES, timed, timed_steps
 from cairn_agent.operations import Operations, Superseded, Transfers
 from cairn_agent.orders import is_current
@@ -88,12 +90,14 @@ class GuestReconciler:
             longest_delay=30.0,
             expected=(KubernetesError, DriverError),
         )
+        self.limits = Limits(settings, self.queue.add)
 
     async def reconcile(self, key: Key) -> float | None:
         """One look at one Guest."""
         guest = self._guests.get(*key)
         if guest is None:
             self.queue.forget(key)
+            self.limits.forget(key)
             self._let_go.pop(key, None)
             return None
         if self._is_closed(node_of(key)):
@@ -117,6 +121,12 @@ class GuestReconciler:
         if machine is None:
             self._require_newer(guest, node)
         step = decide(guest, machine, self._boot_id if self._settings.resume_guests else None)
+        key = (guest.metadata.namespace or "", guest.metadata.name)
+        with self.limits.turn(key, guest, step) as may_begin:
+            if may_begin:
+                await self._do(step, guest, machine, node)
+
+    async def _do(self, step: Decision, guest: Guest, machine: MachineState | None, node: str) -> None:
         makes = isinstance(step, Spawn) or (machine is None and isinstance(step, Operate))
         if makes and not await is_current(self._kubernetes, self._guests, guest):
             return

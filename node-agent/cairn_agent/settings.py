@@ -19,8 +19,16 @@ class AgentSettings(Section):
     """libvirt or fake."""
     nodes: list[str] = Field(default_factory=lambda: [socket.gethostname()])
     """The ComputeNodes that this agent serves; this host's name when left out. One, for libvirt."""
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
-    """Guests worked on at the same time."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 256
+    """Guests worked on at the same time; most of that is waiting, for guests that shut down and for copies.
+    What is heavy has limits of its own."""
+    builds_at_once: Annotated[int, Field(ge=1, le=256)] = 8
+    """Machines made, or made anew, at the same time (Nova: `max_concurrent_builds`)."""
+    snapshots_at_once: Annotated[int, Field(ge=1, le=256)] = 5
+    """Images made and uploaded at the same time (Nova: `max_concurrent_snapshots`)."""
+    live_migrations_at_once: Annotated[int, Field(ge=1, le=256)] = 4
+    """Machines that leave live at the same time (Nova: `max_concurrent_live_migrations`). The others run on
+    here until it is their turn."""
     heartbeat_seconds: Annotated[float, Field(ge=1)] = 10.0
     """Between two reports on a node (the only writes of an idle agent)."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 5.0

@@ -75,6 +75,7 @@ class WorkQueue(Generic[K]):
         self._idle: deque[asyncio.Future[None]] = deque()
         """Of the workers that have nothing to do: what wakes them."""
         self._tasks: list[asyncio.Task[None]] = []
+        self._started = False
         self._stopping = False
 
     def add(self, key: K, *, behind: bool = False) -> None:
@@ -98,6 +99,9 @@ class WorkQueue(Generic[K]):
             if not worker.done():
                 worker.set_result(None)
                 return
+        if self._started and not self._stopping and len(self._tasks) < self._concurrency:
+            name = f"{self.name}-{len(self._tasks)}"
+            self._tasks.append(asyncio.create_task(self._work(), name=name))
 
     def add_after(self, key: K, delay: float, *, behind: bool = False) -> None:
         """Look at `key` after `delay` seconds, or earlier if it is added meanwhile."""
@@ -128,13 +132,12 @@ class WorkQueue(Generic[K]):
         return len(self._ahead) + len(self._behind)
 
     async def start(self) -> None:
-        """Start the workers."""
+        """Begin to work; a worker is started when all there are have something to do."""
         QUEUE_DEPTH.labels(self.name).set_function(lambda: self.depth)
         QUEUE_AGE.labels(self.name).set_function(self._oldest_age)
-        self._tasks = [
-            asyncio.create_task(self._work(), name=f"{self.name}-{number}")
-            for number in range(self._concurrency)
-        ]
+        self._started = True
+        for _ in range(self.depth):
+            self._wake_one()
 
     async def stop(self, grace: float = 10.0) -> None:
         """Take no new keys; let the running ones end within `grace` seconds."""

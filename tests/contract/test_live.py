@@ -196,6 +196,16 @@ async def test_an_aborted_one_runs_on_here(pair: Pair, instance_id: str) -> None
 
 
 @pytest.mark.usefixtures("with_live")
+async def test_one_that_is_aborted_before_it_begins_runs_on_here(pair: Pair, instance_id: str) -> None:
+    spec = await bring_to(pair.source, instance_id, PowerState.RUNNING)
+    to = (await _prepared(pair, instance_id, spec)).model_copy(update={"abort": True})
+    with pytest.raises(Aborted):
+        await pair.source.driver.live_migrate(operation(instance_id, spec), to, Progress())
+    assert await power(pair.source.driver, instance_id) is PowerState.RUNNING
+    assert await pair.power_there(instance_id) is None
+
+
+@pytest.mark.usefixtures("with_live")
 async def test_a_forced_one_arrives_and_runs(pair: Pair, instance_id: str) -> None:
     task = await Slow(pair, instance_id).begin()
     assert await pair.power_there(instance_id) is None

@@ -181,7 +181,8 @@ class Moving(Protocol):
         afterwards, whose files `destroy` removes.
 
         Called again while it is under way (the agent was restarted) it waits for the same migration; called
-        after it has arrived it returns. Raises MigrationFailed or Aborted where it runs on here.
+        after it has arrived it returns. With `destination.abort` none is begun, and one that is under way
+        gives up where it still can. Raises MigrationFailed or Aborted where it runs on here.
         """
 
     async def abort_live_migration(self, node: str, instance_id: str) -> None:

@@ -219,6 +219,8 @@ class FakeOperations:
             raise WrongPowerState(
                 f"machine {operation.instance_id} is {machine.power_state}: only a running one moves"
             )
+        if destination.abort:
+            raise Aborted(f"the migration of machine {operation.instance_id} was aborted; it runs on here")
         memory = int(machine.shape.get("memory_mib", 0)) * 1024**2
         await report(
             OperationProgress(

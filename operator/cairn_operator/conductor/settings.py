@@ -45,7 +45,8 @@ class ConductorSettings(Section):
     """Where hosts reach the gateway, as the gateway's `images.hosts_url`: images of instances that are asked
     for by kubectl go there. Left out: they are refused."""
     drain_parallel: int = Field(4, ge=1, le=1000)
-    """How many instances move away from one host at the same time while it is drained."""
+    """How many instances move away from one host at the same time while it is drained. Of those that move
+    live, as many again get ready and wait for their turn there (`agent.live_migrations_at_once`)."""
     run_keep_seconds: float = Field(86400.0, ge=0)
     """How long a Migration stays after it has ended."""
     run_keep_count: int = Field(100, ge=0)

@@ -113,10 +113,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         task = NumberedTask(coroutine, next(self._numbers), loop=self, **options)
         context = options.get("context")
         owner = context.get(OWNER) if context is not None else OWNER.get()
-        if owner is not None and not owner.is_dead:
-            task.owner = owner
-            owner.tasks[task] = None
-            task.add_done_callback(lambda task: owner.tasks.pop(task, None))
+        if owner is None:
+            return task
+        task.owner = owner
+        if owner.is_dead:  # made as the others are let go of: it never runs
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            coroutine.close()
+            return task
+        owner.tasks[task] = None
+        task.add_done_callback(lambda task: owner.tasks.pop(task, None))
         return task
 
     def resume(self, process: Process) -> None:

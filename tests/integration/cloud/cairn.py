@@ -86,9 +86,7 @@ class Cairn:
     def agent_stuck_at(self, name: str, call: str, **settings: object) -> Any:
         """The agent, as one that will never come out of the driver's `call`."""
         latency = json.dumps({call: 3600})
-        return self.settings(
-            name, fake__latency_seconds=latency, agent__patience_seconds=0, agent__concurrency=16, **settings
-        )
+        return self.settings(name, fake__latency_seconds=latency, agent__patience_seconds=0, **settings)
 
     def revive(self) -> None:
         """Everything runs as it should."""

@@ -25,10 +25,11 @@ ID = "0f5a3c1e-1111-4222-8333-444455556666"
 
 
 class FakeApi:
-    """Guests, with generations and versions as the API server counts them."""
+    """One Guest, with generations and versions as the API server counts them."""
 
-    def __init__(self, guests: Store[Guest]) -> None:
+    def __init__(self, guests: Store[Guest], instance_id: str = ID) -> None:
         self._guests = guests
+        self._id = instance_id
         self._version = 0
         self.body: dict[str, Any] | None = None
         self.writes: list[dict[str, Any]] = []
@@ -40,7 +41,7 @@ class FakeApi:
         if self.body is None:
             self.body = {
                 "metadata": {
-                    "name": ID,
+                    "name": self._id,
                     "namespace": NAMESPACE,
                     "uid": f"uid-{self._version}",
                     "generation": 0,
@@ -74,7 +75,7 @@ class FakeApi:
         return found
 
     async def patch(self, kind: type[Guest], name: str, _ns: str, patch: Any, part: str) -> dict[str, Any]:
-        assert (kind, name, part) == (Guest, ID, "status")
+        assert (kind, name, part) == (Guest, self._id, "status")
         if self.body is None:
             raise NotFound(404, "NotFound", name)
         self.writes.append(patch["status"])

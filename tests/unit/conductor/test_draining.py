@@ -62,9 +62,17 @@ def drained(
 
 def test_only_so_many_move_at_the_same_time() -> None:
     moving = record(id="a", task_state=TaskState.MIGRATING, move=on_way("h1", "h2"))
-    planned = drained([moving, record(id="b"), record(id="c"), record(id="d")], parallel=3)
+    stopped = [record(id=name, vm_state=VmState.STOPPED) for name in "bcd"]
+    planned = drained([moving, *stopped], parallel=3)
     assert [row.id for row, _way in planned.begin] == ["b", "c"]
     assert (planned.status.instances, planned.status.moving, planned.status.done) == (4, 3, False)
+
+
+def test_as_many_again_get_ready_to_leave_live() -> None:
+    moving = record(id="a", task_state=TaskState.MIGRATING, move=on_way("h1", "h2"))
+    planned = drained([moving, *(record(id=name) for name in "bcdefg")], parallel=3)
+    assert [row.id for row, _way in planned.begin] == ["b", "c", "d", "e", "f"]
+    assert planned.status.moving == 6
 
 
 def test_a_failure_is_shown_and_tried_again_later_and_later() -> None:

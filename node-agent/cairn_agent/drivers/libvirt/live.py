@@ -63,6 +63,7 @@ class LiveMigration:
         if await self._domain_is_gone():
             return await self._arrived(None)
         departure = await self._departure()
+        departure.abort |= self.destination.abort
         downtime = None
         try:
             await self._watch(departure)
@@ -90,6 +91,8 @@ class LiveMigration:
             return departure
         if await self._is_under_way():
             return self.departures.found(id_, self.operation.id)
+        if self.destination.abort:
+            raise self._aborted()
         return await self._begin()
 
     async def _begin(self) -> Departure:
@@ -222,10 +225,12 @@ class LiveMigration:
         return LiveResult(record.downtime_ms)
 
     def _failure(self, message: str, departure: Departure) -> DriverError:
-        id_ = self.operation.instance_id
         if departure.abort:
-            return Aborted(f"the migration of machine {id_} was aborted; it runs on here")
-        return MigrationFailed(f"machine {id_} runs on here: {message}")
+            return self._aborted()
+        return MigrationFailed(f"machine {self.operation.instance_id} runs on here: {message}")
+
+    def _aborted(self) -> Aborted:
+        return Aborted(f"the migration of machine {self.operation.instance_id} was aborted; it runs on here")
 
     @property
     def _machine(self) -> Machine:

@@ -52,7 +52,8 @@ def plan(
     now: datetime,
 ) -> Plan:
     """`remaining`: all that the host has, or holds room for; `failures`: of moves away from it, by instance;
-    `parallel`: how many may be under way."""
+    `parallel`: how many may be under way; live migrations may be twice as many, so that the next ones are
+    ready when their host, which limits how many leave it at once, has room."""
     ways = [(record, way_of(record, node, traits)) for record in remaining]
     moving = sum(way is Way.UNDER_WAY for _record, way in ways)
     failed: dict[str, str] = {}
@@ -66,7 +67,8 @@ def plan(
             failed[record.id] = failure.message or "The move failed."
         if way not in (Way.LIVE, Way.COLD, Way.OFFLOAD):
             continue
-        if _is_due(failure, now) and moving + len(begin) < parallel:
+        most = 2 * parallel if way is Way.LIVE else parallel
+        if _is_due(failure, now) and moving + len(begin) < most:
             begin.append((record, way))
     shown = {name: message[:LONGEST_SHOWN] for name, message in list(failed.items())[:MOST_SHOWN]}
     status = DrainStatus(
