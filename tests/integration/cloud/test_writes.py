@@ -115,12 +115,16 @@ ALIVE = {("patch", "leases"), ("patch", "computenodes/status")}
 """What says that somebody is there."""
 
 
-def what_is_written(cairn: Cairn, seconds: float) -> set[tuple[str, str]]:
-    """By Cairn, within that time: verb and resource."""
+def what_is_written(cairn: Cairn, seconds: float) -> list[AuditedWrite]:
+    """By Cairn, within that time."""
     mark = cairn.plane.mark()
     time.sleep(seconds)
     writes = cairn.plane.writes_since(mark)
-    return {(w.verb, w.resource) for w in writes if w.user.startswith("system:serviceaccount:cairn-")}
+    return [write for write in writes if write.user.startswith("system:serviceaccount:cairn-")]
+
+
+def is_alive(write: AuditedWrite) -> bool:
+    return (write.verb, write.resource) in ALIVE
 
 
 def test_an_idle_cloud_writes_heartbeats_and_leases_only(cairn: Cairn, quiet: Tenant) -> None:
@@ -131,10 +135,11 @@ def test_an_idle_cloud_writes_heartbeats_and_leases_only(cairn: Cairn, quiet: Te
     quiet.create("huge", availabilityZone="nowhere")
     quiet.told("NoValidHost", "huge")
     cairn.wait(
-        "all that was asked for before to be over", lambda: what_is_written(cairn, SETTLED_SECONDS) <= ALIVE
+        "all that was asked for before to be over",
+        lambda: all(map(is_alive, what_is_written(cairn, SETTLED_SECONDS))),
     )
-    mark = cairn.plane.mark()
-    assert what_is_written(cairn, 12) == ALIVE
-    idle = cairn.plane.writes_since(mark)
+    idle = what_is_written(cairn, 12)
+    assert [write for write in idle if not is_alive(write)] == []
+    assert {(write.verb, write.resource) for write in idle} == ALIVE
     heartbeats = [write.name for write in idle if write.resource == "computenodes/status"]
     assert 1 <= heartbeats.count("quick") <= 3, "set to one in 5 s in these tests"
