@@ -18,12 +18,13 @@ def run(*argv: str | Path) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
-def disk_content(path: Path, disk_format: str) -> bytes:
-    """The beginning of the disk that a file holds."""
+def disk_content(path: Path, disk_format: str, *, alone: bool = False) -> bytes:
+    """The beginning of the disk that a file holds; `alone`: which nobody may be writing to."""
+    share = [] if alone else ["-U"]
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch) / "raw"
         count = LOOKED_AT // SECTOR
-        run("qemu-img", "dd", "-U", "-f", disk_format, "-O", "raw",
+        run("qemu-img", "dd", *share, "-f", disk_format, "-O", "raw",
             f"bs={SECTOR}", f"count={count}", f"if={path}", f"of={raw}")  # fmt: skip
         return raw.read_bytes()
 

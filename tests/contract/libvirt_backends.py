@@ -92,7 +92,7 @@ class LibvirtBackend(Backend):
         return text_of(disk_content(self.files(instance_id).root, "qcow2"))
 
     def image_text(self, image: MachineImage) -> str:
-        return text_of(disk_content(image.path, image.disk_format))
+        return text_of(disk_content(image.path, image.disk_format, alone=True))
 
     def shape(self, instance_id: str) -> Shape:
         definition = self.definition(instance_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from cairn_agent.drivers.api import DiskTooSmall, NoSpace, Step
-from cairn_agent.drivers.libvirt.storage import MachineFiles
+from cairn_agent.drivers.api import DiskTooSmall, DriverError, NoSpace, Step
+from cairn_agent.drivers.libvirt import storage
+from cairn_agent.drivers.libvirt.storage import MachineFiles, until_closed
 from contract.backends import NODE
 from contract.guests import IMAGE_BYTES
 from contract.libvirt_backends import LibvirtTestBackend
@@ -115,3 +117,45 @@ async def test_a_full_disk_is_no_space(
         await spawn(in_memory, instance_id)
     monkeypatch.undo()
     await spawn(in_memory, instance_id)
+
+
+async def test_a_file_is_waited_for_until_its_writer_closes_it(tmp_path: Path) -> None:
+    path = tmp_path / "copy.qcow2"
+    _run("qemu-img", "create", "-f", "qcow2", path, "1M")
+    writer = await asyncio.create_subprocess_exec(
+        "qemu-io", "-f", "qcow2", str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write(b"write -P 7 0 64k\n")
+    await writer.stdout.readuntil(b"ops/sec")
+    waiting = asyncio.create_task(until_closed(path))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waiting), 0.5)
+    writer.stdin.write(b"quit\n")
+    await waiting
+    assert await writer.wait() == 0
+    assert _run("qemu-io", "-r", "-f", "qcow2", "-c", "read -P 7 0 64k", path)
+
+
+async def test_a_file_that_is_never_closed_is_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "CLOSING_SECONDS", 0.2)
+    path = tmp_path / "copy.qcow2"
+    _run("qemu-img", "create", "-f", "qcow2", path, "1M")
+    writer = await asyncio.create_subprocess_exec(
+        "qemu-io", "-f", "qcow2", str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert writer.stdout is not None
+    await writer.stdout.read(1)
+    with pytest.raises(DriverError, match=r"copy\.qcow2 is still being written"):
+        await until_closed(path)
+    writer.kill()
+    await writer.wait()
+    await until_closed(path)
+
+
+async def test_a_file_that_is_not_there_is_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(DriverError, match="qemu-img failed"):
+        await until_closed(tmp_path / "copy.qcow2")

@@ -109,6 +109,7 @@ async def _back_up(machine: Machine, root: Path, target: Path) -> bool:
         pause = min(longest, pause * 1.5)
     succeeded, message = await machine.with_domain(_outcome)
     if succeeded:
+        await storage.until_closed(target)
         return True
     if await machine.power_state() not in LIVE:
         return False

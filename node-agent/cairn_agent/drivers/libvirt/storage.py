@@ -6,6 +6,7 @@ Every file is made under another name and renamed, so one that is there is whole
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -25,6 +26,9 @@ GIB = 1024**3
 MIB = 1024**2
 SECTOR = 512
 KEPT = ".resize"
+CLOSING_SECONDS = 60.0
+"""For QEMU to write the rest of a file that it closes."""
+CLOSING_LOOK_SECONDS = 0.05
 
 
 class ImageSource(Protocol):
@@ -208,6 +212,26 @@ async def checked(*command: str) -> bytes:
         kind = NoSpace if "no space left" in message.lower() else DriverError
         raise kind(f"{command[0]} failed: {message}")
     return out
+
+
+async def until_closed(path: Path) -> None:
+    """Until no QEMU writes to that qcow2 file any more. Raises DriverError where that lasts.
+
+    The last of it, all of a small one, is written when it is closed, after libvirt has said that a copy is
+    through.
+    """
+    with_lock = ("qemu-img", "info", "-f", "qcow2", str(path))  # refused while somebody else writes
+    try:
+        async with asyncio.timeout(CLOSING_SECONDS):
+            while True:
+                code, _out, err = await run_program(*with_lock)
+                if code == 0:
+                    return
+                if b"Failed to get shared" not in err:
+                    raise DriverError(f"qemu-img failed: {_last_line(err)}")
+                await asyncio.sleep(CLOSING_LOOK_SECONDS)
+    except TimeoutError:
+        raise DriverError(f"{path.name} is still being written") from None
 
 
 def _last_line(output: bytes) -> str:
