@@ -37,8 +37,8 @@ status: $(VENV)/ready ## what runs
 
 .PHONY: test unit check bench cloud-image
 test: packages-test $(VENV)/ready binaries ## set up and run all tests
-	@echo "== tests (four at a time; real API server, databases, libvirt and QEMU)"
-	@$(RUN_AS_ROOT) $(BIN)/pytest -n 4 --dist loadfile tests $(PYTEST_ARGS) || $(MAKE) --no-print-directory test-again
+	@echo "== tests (six at a time, as most of them wait for something; real API server, databases, libvirt and QEMU)"
+	@$(RUN_AS_ROOT) $(BIN)/pytest -n 6 --dist loadfile tests $(PYTEST_ARGS) || $(MAKE) --no-print-directory test-again
 
 # A machine that is busy with something else can make one of the tests with deadlines fail. The few that did get
 # one more chance, alone and one by one; what fails then is broken, and what passes is named, to be looked at.

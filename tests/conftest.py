@@ -24,12 +24,12 @@ settings.load_profile("cairn")
 TOGETHER = (
     "tests/e2e",
     "tests/integration/cloud",
-    "tests/clients",
     "tests/tempest",
+    "tests/integration/two_hosts",
+    "tests/clients",
+    "tests/integration/gateway/image",
     "tests/faults/test_random.py",
     "tests/integration/actions",
-    "tests/integration/two_hosts",
-    "tests/integration/gateway/image",
 )
 """Folders, or files that last long, that go to one worker, the longest first."""
 LAST = "tests/unit"
