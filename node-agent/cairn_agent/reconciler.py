@@ -107,6 +107,7 @@ class GuestReconciler:
             try:
                 await self._converge(guest, node_of(key))
             except DriverError as error:
+                self.limits.forget(key)
                 await self._report_fault(guest, error)
                 if not error.permanent or guest.spec.absent:
                     raise  # nothing but removing it ends a removal
@@ -211,7 +212,12 @@ class GuestReconciler:
         after = guest.model_copy(update={"status": guest.status.model_copy(update={"operation": outcome})})
         machine = await self._driver.get(node, guest.instance_id)
         if machine is not None and machine.complete:
-            await self._enforce(after, node, reboot=False)
+            try:
+                await self._enforce(after, node, reboot=False)
+            except DriverError as error:
+                if not error.permanent:
+                    raise
+                await self._report_fault(after, error)  # the operation is done all the same
             return
         leaves = wanted.kind is OperationKind.LIVE_MIGRATE
         await self._report(

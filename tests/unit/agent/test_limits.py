@@ -14,7 +14,7 @@ from cairn_agent.settings import AgentSettings
 from cairn_crds import Guest
 from cairn_crds.guest import GuestPhase
 from cairn_runtime.store import Store
-from unit.agent.conftest import NAMESPACE, FakeApi, Transfers
+from unit.agent.conftest import NAMESPACE, NODE, FakeApi, Transfers
 
 IDS = [f"0f5a3c1e-1111-4222-8333-0000000000{number}" for number in range(10, 22)]
 
@@ -61,6 +61,10 @@ class Host:
     def waiting(self) -> int:
         """How many Guests wait for their turn."""
         return self.reconciler.limits.waiting
+
+    def let_go_of(self, number: int) -> None:
+        """The host is told to remove that machine, under an epoch to come."""
+        self.reconciler._fences[NODE].add(IDS[number], 99)
 
     def runs(self, number: int) -> bool:
         return self.status(number).get("powerState") == "Running"
@@ -126,6 +130,18 @@ async def test_one_that_is_deleted_before_its_turn_is_gone_at_once(host: Host) -
     host.look(2)
     host.driver.faults.heals("spawn.image")
     await until(lambda: host.runs(3))
+
+
+async def test_one_that_is_refused_when_it_is_its_turn_gives_it_to_the_next(host: Host) -> None:
+    host.driver.faults.blocks("spawn.image")
+    for number in range(5):
+        host.apply(number)
+    await until(lambda: host.waiting == 3)
+    for number in (2, 3):
+        host.let_go_of(number)
+    host.driver.faults.heals("spawn.image")
+    await until(lambda: host.runs(4))
+    assert [host.status(number)["fault"]["reason"] for number in (2, 3)] == ["Late"] * 2
 
 
 async def test_a_power_change_waits_for_nobodys_copy(host: Host) -> None:

@@ -109,6 +109,16 @@ async def test_a_resize_shuts_down_first_and_can_be_taken_back(bench: Bench) -> 
     assert bench.api.status["powerState"] == "Running"
 
 
+async def test_an_operation_is_done_also_where_what_comes_after_it_cannot_be(bench: Bench) -> None:
+    await running(bench, memoryMiB=64)
+    bench.driver.faults.fails("reconfigure", OperationFailed("no such device"))
+    bench.api.apply(memoryMiB=128, operation=operation("Resize"))
+    await bench.look()
+    assert said(bench)["phase"] == "Done"
+    assert bench.api.status["fault"]["message"] == "no such device"
+    assert inside(bench).shape["memory_mib"] == 128
+
+
 async def test_a_crashed_machine_is_off_enough(bench: Bench) -> None:
     await running(bench, memoryMiB=64)
     bench.driver.crash(ID)
