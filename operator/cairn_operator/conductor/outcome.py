@@ -75,11 +75,12 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     if overdue and task in FINISHABLE:
         message = f"Host {record.host} did not finish '{task}' in time. Is its agent running?"
         return _failed(record, "Timeout", message, status.power_state)
-    if status.phase is GuestPhase.MISSING:
-        return _missing(record, status.power_state)
     # A host that has given up on what the spec asks for still says what the machine does.
-    given_up = fault is not None and fault.permanent and task is None and record.vm_state is not VmState.ERROR
-    is_behind = status.spec_generation < guest.metadata.generation and not given_up
+    gives_up = task is None and record.vm_state is not VmState.ERROR
+    given_up = fault if fault is not None and fault.permanent and gives_up else None
+    if status.phase is GuestPhase.MISSING or (given_up and status.power_state is PowerState.NO_STATE):
+        return _missing(record, status.power_state, given_up)
+    is_behind = status.spec_generation < guest.metadata.generation and given_up is None
     if status.phase is not GuestPhase.READY or is_behind:
         return Nothing()
     vm_state = VM_STATES.get(status.power_state)
@@ -102,7 +103,11 @@ def judge(record: InstanceRecord, guest: Guest, *, overdue: bool) -> Outcome:
     return Nothing()
 
 
-def _missing(record: InstanceRecord, power: PowerState) -> Outcome:
+def _missing(record: InstanceRecord, power: PowerState, given_up: GuestFault | None) -> Outcome:
+    if given_up is not None:
+        return Vanished(
+            f"The machine on host {record.host} is not whole, and cannot be mended: {given_up.message}"
+        )
     gone = f"The machine is gone from host {record.host}, with its disks"
     if record.vm_state is not VmState.ERROR:
         return Vanished(f"{gone}: somebody removed it there. Delete the instance and create it again.")

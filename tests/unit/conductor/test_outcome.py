@@ -185,6 +185,15 @@ def test_nothing_is_waited_for_of_a_machine_that_is_gone() -> None:
     assert outcome.reason == "MachineVanished"
 
 
+def test_a_machine_that_its_host_cannot_make_whole_again_is_gone() -> None:
+    status = {**READY, "powerState": "NoState", "fault": fault()}
+    outcome = judged(record(vm_state=VmState.SUSPENDED), **status)
+    assert isinstance(outcome, Vanished)
+    assert "cannot be mended: the disk is full" in outcome.message
+    assert judged(record(vm_state=VmState.ERROR), **status) == Nothing()
+    assert judged(record(), **{**status, "fault": fault(permanent=False)}) == Nothing()
+
+
 def test_a_host_that_gave_up_still_says_what_the_machine_does() -> None:
     fault = {"reason": "NoSpace", "message": "full", "permanent": True, "specGeneration": 2}
     found = guest(2, phase="Ready", powerState="Crashed", specGeneration=1, fault=fault)
