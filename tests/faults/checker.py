@@ -46,6 +46,8 @@ class Watcher:
         self._world = world
         self._known: set[tuple[str, str]] = set()
         self._let_go: set[str] = set()
+        self._taken: set[tuple[str, str]] = set()
+        """Guests that an administrator has deleted before their host had removed the machine."""
         self.broken: list[str] = []
         world.server.on_write = self._after_write
         world.sql.after_commit = self._after_commit
@@ -77,12 +79,18 @@ class Watcher:
             return
         # A host that was declared down, and comes back in that moment, may be at it still: it is told to
         # remove the machine, and what it leaves is found in the end.
-        guest = self._world.server.body("guests", node_namespace(key[0]), key[1])
-        if guest is None or not guest["spec"]["absent"]:
+        namespace = node_namespace(key[0])
+        guest = self._world.server.body("guests", namespace, key[1])
+        is_told = guest["spec"]["absent"] if guest is not None else (namespace, key[1]) in self._taken
+        if not is_told:
             self._break(f"5: machine {key[1]} was made on {key[0]} after it had been deleted")
 
     def _after_write(self, plural: str, event: Event) -> None:
         """Promise 5: what Cairn itself has let go of does not come back."""
+        if plural == "guests" and event.type == "DELETED" and OWNER.get() is None:
+            guest = event.body()
+            if guest["spec"]["absent"]:
+                self._taken.add((guest["metadata"]["namespace"], guest["metadata"]["name"]))
         if plural != "instances" or event.type == "MODIFIED":
             return
         metadata = event.body()["metadata"]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cairn_crds import Instance
+from cairn_database import instances
 from faults.actors import Play, perform
 from faults.checker import Broken, Watcher, findings
 from faults.operations import OPERATIONS
@@ -134,7 +135,7 @@ async def _play(
                 raise Broken("\n".join(watcher.broken))
         report.settled.append(await settle(world, watcher))
         _untouched(world, actors)
-        actors.touched.clear()
+        actors.touched = await _pending(world)
 
 
 async def settle(world: World, watcher: Watcher, *, canary: bool = True) -> float:
@@ -182,6 +183,16 @@ def _machines(world: World) -> dict[tuple[str, str], tuple[int, str]]:
         for name, host in world.hosts.items()
         for machine in host.machines()
     }
+
+
+async def _pending(world: World) -> set[str]:
+    """The instances that were told to become something else, for which there is no host yet."""
+    pending = set()
+    for record in await instances.list_live(world.db, limit=100_000):
+        body = world.server.body("instances", record.namespace, record.name)
+        if body is not None and body["spec"]["flavor"] != record.flavor["name"]:
+            pending.add(record.id)
+    return pending
 
 
 def _untouched(world: World, actors: Play) -> None:
