@@ -17,6 +17,7 @@ from faults.operations_api import create_by_api
 from faults.operations_kubectl import world_instances
 from faults.scenario import boot, delete, machine_of, phase, scene, until_gone, until_phase
 from faults.world.mishaps import Mishap
+from faults.world.settings import CANARIES
 from faults.world.world import Shape, World
 
 CONDUCTORS = frozenset({"conductor-0", "conductor-1"})
@@ -33,6 +34,34 @@ def test_restarting_everything_touches_no_machine() -> None:
         assert [machine_of(world, name).boots for name in names] == [1] * 6
 
     scene(act)
+
+
+def test_a_conductor_that_starts_with_much_to_look_at_serves_what_is_new_first() -> None:
+    """On a database so slow that it looks at what it has long after the first of what comes has been served."""
+    many = 300
+
+    async def act(world: World) -> None:
+        def active() -> set[str]:
+            bodies = world.server.bodies("instances", CANARIES)
+            return {body["metadata"]["name"] for body in bodies if body["status"].get("phase") == "Active"}
+
+        async def served(name: str, seconds: float) -> None:
+            world.new_instance(name, CANARIES, networks=[])
+            await world.until(lambda: name in active(), f"{name} runs", seconds)
+
+        for number in range(many):
+            world.new_instance(f"old-{number}", CANARIES, networks=[])
+        await world.until(lambda: len(active()) == many, "all of them run", 120.0)
+        [conductor] = world.alive("conductor")
+        world.kill(conductor)
+        world.sql.read_seconds = 0.3
+        passed: list[tuple[str, str]] = []
+        world.faults.passed = passed
+        await served("while-it-starts", 15.0)
+        await served("once-it-has-started", 5.0)
+        assert sum(who.startswith("conductor") and gate == "sql.read" for who, gate in passed) < many
+
+    scene(act, shape=Shape(hosts=3, conductors=1, vcpus=128, memory_mib=512 * 1024))
 
 
 def test_schedulers_race_for_the_last_place() -> None:

@@ -44,6 +44,7 @@ class Sql:
         self.gates = gates
         self.faults = faults
         self.is_up = True
+        self.read_seconds = READ_SECONDS
         self.after_commit: Callable[[], None] = lambda: None
         raw = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         raw.deserialize(empty_database())
@@ -106,7 +107,7 @@ class MemoryBackend:
             self._require_up()
             return self._sql.perform(query, commit=False)
 
-        return await self._sql.gates.cross("sql.read", act, _down, READ_SECONDS, _name(query))
+        return await self._sql.gates.cross("sql.read", act, _down, self._sql.read_seconds, _name(query))
 
     def _require_up(self) -> None:
         if not self._sql.is_up:
