@@ -7,6 +7,7 @@ fails is named at once: the run goes on for a while.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import PurePosixPath
 from typing import Any
@@ -59,6 +60,13 @@ def weight(unit: str) -> tuple[int, int]:
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> BySuite:
     """Of every run with workers, whatever --dist says."""
     return BySuite(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays until the end: the collector need not walk it again and
+    again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
