@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import InstanceWatch, cpu_seconds, percentile, rss_mib
-from cairn_crds import Instance
+from cairn_crds import ComputeNode, Instance
 from cairn_local.control_plane.binaries import Binaries
 from cairn_local.control_plane.running import RunningControlPlane, running_control_plane
 from cairn_runtime.kubernetes import Kubernetes
@@ -138,7 +138,7 @@ def _run(
 
 
 def _hosts_up(cloud: Cloud) -> int:
-    return sum(1 for node in cloud.list("computenodes") if node.get("status", {}).get("heartbeatTime"))
+    return sum(1 for node in cloud.api.list(ComputeNode) if node.get("status", {}).get("heartbeatTime"))
 
 
 async def _measure(

@@ -51,7 +51,7 @@ def _drained(binaries: Binaries, folder: Path, guests: int, seconds: float) -> t
     """How long that took, and the CPU seconds of Cairn's processes meanwhile."""
     latency = {"live_migrate": seconds}
     with cloud_with_hosts(binaries, folder, hosts=2, agents=2, latency=latency) as (plane, cloud):
-        names = sorted(node["metadata"]["name"] for node in cloud.list("computenodes"))
+        names = sorted(node["metadata"]["name"] for node in cloud.api.list(ComputeNode))
 
         def used() -> float:
             return sum(cpu_seconds(process.pid) for process in cloud.processes)

@@ -24,7 +24,7 @@ import orjson
 from benchmarks.boots import PROJECT
 from benchmarks.filling import Clone, fill_hosts
 from benchmarks.measure import InstanceWatch, cpu_seconds, percentile, rss_mib
-from cairn_crds import GROUP, Instance
+from cairn_crds import GROUP, ComputeNode, Guest, Instance
 from cairn_crds.guest import node_namespace
 from cairn_local.control_plane.binaries import Binaries
 from cairn_local.control_plane.running import RunningControlPlane, running_control_plane
@@ -91,10 +91,10 @@ def with_many(binaries: Binaries, folder: Path, instances: int = 10_000, hosts: 
 
 def _fill(plane: RunningControlPlane, cloud: Cloud, machines: Path, count: int, hosts: int) -> None:
     """With Cairn stopped; all but the conductor runs again afterwards."""
-    instance = cloud.get("instance", PATTERN, PROJECT)
+    instance = cloud.api.get(Instance, PATTERN, PROJECT)
     assert instance is not None
     host, instance_id = instance["status"]["host"], instance["status"]["instanceId"]
-    guest = cloud.get("guest", instance_id, node_namespace(host))
+    guest = cloud.api.get(Guest, instance_id, node_namespace(host))
     for process in cloud.processes:
         process.stop()
     clones = fill_hosts(cloud.stack.database_url, instance_id, count, hosts)
@@ -111,7 +111,7 @@ def _fill(plane: RunningControlPlane, cloud: Cloud, machines: Path, count: int, 
 
 def _all_heard_since(cloud: Cloud, moment: datetime) -> bool:
     """Whether every host has reported twice: only the conductor is to have anything to catch up with."""
-    times = [node["status"].get("heartbeatTime") for node in cloud.list("computenodes")]
+    times = [node["status"].get("heartbeatTime") for node in cloud.api.list(ComputeNode)]
     earliest = moment + timedelta(seconds=2 * HEARTBEAT_SECONDS)
     return all(text and datetime.fromisoformat(text) > earliest for text in times)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from cairn_crds import Network
 from support.openstack_cloud import OpenStackCloud
 
 DISK = bytes(range(256)) * 256
@@ -26,7 +27,7 @@ def variables(openstack: OpenStackCloud) -> dict[str, str]:
     """What steps may write in braces from the start."""
     flavors = openstack.call("GET", "/compute/v2.1/flavors")["flavors"]
     images = openstack.call("GET", "/image/v2/images")["images"]
-    network = openstack.cloud.get("network", "blue")
+    network = openstack.cloud.api.get(Network, "blue")
     assert network is not None
     by_name = {item["name"]: item["id"] for item in (*flavors, *images)}
     return {

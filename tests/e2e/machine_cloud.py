@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cairn_crds import API_VERSION
+from cairn_crds import API_VERSION, Instance
 from cairn_local.hypervisor import HypervisorRoom
 from cairn_local.settings import CONTEXT_VARIABLE, HOME_VARIABLE, Home
 from cairn_local.status import all_ready, readiness
 from cairn_local.supervision import Supervisor
+from support.api import Api, Body, Refused
 from support.waiting import until
 
 T = TypeVar("T")
-Body = dict[str, Any]
 NAMESPACE = "demo"
 KUBERNETES = frozenset({"etcd", "kube-apiserver", "kube-controller-manager"})
 CAIRN = frozenset({"conductor", "scheduler", "gateway", "agent"})
@@ -36,6 +36,10 @@ class CommandFailed(AssertionError):
     """A command of Cairn's, or kubectl, ended as it should not; the message is its output."""
 
 
+AWAY = (CommandFailed, Refused, ConnectionError)
+"""What a look meets while the API server is on its way back."""
+
+
 class MachineCloud:
     """The cloud of one CAIRN_HOME."""
 
@@ -45,6 +49,7 @@ class MachineCloud:
         self.supervisor = Supervisor(self.home.supervisor)
         self.environment = {**os.environ, HOME_VARIABLE: str(home), "COLUMNS": "160"}
         self.environment.pop(CONTEXT_VARIABLE, None)
+        self._api: tuple[int, Api] | None = None
 
     # Commands
 
@@ -98,14 +103,21 @@ class MachineCloud:
         metadata = {"name": name, **({"namespace": NAMESPACE} if kind == "Instance" else {})}
         return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
 
+    @property
+    def api(self) -> Api:
+        """The API server, as the administrator; anew after `cairn clean` and `cairn up`."""
+        written = self.home.kubeconfig.stat().st_mtime_ns
+        if self._api is None or self._api[0] != written:
+            self._api = written, Api(self.home.kubeconfig)
+        return self._api[1]
+
     def get(self, name: str) -> Body:
-        """The Instance."""
-        body: Body = json.loads(self.kubectl("get", "instance", name, "-n", NAMESPACE, "-o", "json"))
-        return body
+        """The Instance. Raises Refused where there is none."""
+        return self.api.request("GET", Instance.kind_info.path(NAMESPACE, name))
 
     def exists(self, name: str) -> bool:
         """Whether there is such an Instance."""
-        return bool(self.kubectl("get", "instance", name, "-n", NAMESPACE, "--ignore-not-found"))
+        return self.api.get(Instance, name, NAMESPACE) is not None
 
     def patch(self, name: str, **spec: Any) -> None:
         """kubectl patch, of the Instance's spec."""
@@ -128,9 +140,9 @@ class MachineCloud:
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """Reason and message of the Instance's events."""
-        selector = f"involvedObject.kind=Instance,involvedObject.name={name}"
-        text = self.kubectl("get", "events", "-n", NAMESPACE, f"--field-selector={selector}", "-o", "json")
-        return [(event["reason"], event["message"]) for event in json.loads(text)["items"]]
+        selector = f"involvedObject.kind%3DInstance,involvedObject.name%3D{name}"
+        path = f"/api/v1/namespaces/{NAMESPACE}/events?fieldSelector={selector}"
+        return [(event["reason"], event["message"]) for event in self.api.request("GET", path)["items"]]
 
     def told(self, name: str, reason: str, seconds: float = 30.0) -> str:
         """The message of an event with that reason."""
@@ -217,7 +229,7 @@ class MachineCloud:
             nonlocal why
             try:
                 return condition()
-            except CommandFailed as error:  # the API server may be on its way back
+            except AWAY as error:
                 why = str(error)
                 return None
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cairn_crds import Guest
 from cairn_local.settings import NODE
 from e2e.machine_cloud import CAIRN, KUBERNETES, NAMESPACE, MachineCloud, kill
 
@@ -90,5 +91,5 @@ def test_instances_and_guests_deleted_by_force_come_back(cloud: MachineCloud, we
 
 
 def _guest_uid(cloud: MachineCloud, instance_id: str) -> str:
-    columns = "-o=jsonpath={.metadata.uid}"
-    return cloud.kubectl("get", "guest", instance_id, "-n", GUESTS, "--ignore-not-found", columns)
+    guest = cloud.api.get(Guest, instance_id, GUESTS)
+    return str(guest["metadata"]["uid"]) if guest else ""

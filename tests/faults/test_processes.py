@@ -37,7 +37,7 @@ def test_restarting_everything_touches_no_machine() -> None:
 
 
 def test_a_conductor_that_starts_with_much_to_look_at_serves_what_is_new_first() -> None:
-    """On a database so slow that it looks at what it has long after the first of what comes has been served."""
+    """On a slow database: it is through with what it has long after the first that comes has been served."""
     many = 300
 
     async def act(world: World) -> None:

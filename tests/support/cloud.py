@@ -11,10 +11,13 @@ from typing import Any
 
 import yaml
 
-from cairn_local.cluster import Cluster, KubectlFailed
+from cairn_crds import Instance
+from cairn_crds.guest import node_namespace
+from cairn_local.cluster import Cluster
 from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.process import ProcessGroup
-from cairn_local.stack import Stack
+from cairn_local.stack import AGENT_ACCOUNT, Stack
+from support.api import Api, Body
 from support.waiting import until
 
 CATALOG = """
@@ -38,18 +41,19 @@ spec: {cidr: 10.20.0.0/16, default: true}
 
 
 class Cloud:
-    """One Cairn: `apply`, `get`, `wait`, and its processes by name in `processes`."""
+    """One Cairn: `apply`, `api`, `wait`, and its processes by name in `processes`."""
 
     def __init__(self, stack: Stack, processes: ProcessGroup) -> None:
         self.stack = stack
         self.processes = processes
         self.kubectl = stack.cluster.run
+        self.api = Api(stack.cluster.kubeconfig)
 
-    def apply(self, *manifests: dict[str, Any]) -> None:
+    def apply(self, *manifests: Body) -> None:
         """kubectl apply."""
         self.kubectl("apply", "-f", "-", stdin="\n".join(map(json.dumps, manifests)))
 
-    def instance(self, name: str, namespace: str, **spec: Any) -> dict[str, Any]:
+    def instance(self, name: str, namespace: str, **spec: Any) -> Body:
         """An Instance manifest."""
         return {
             "apiVersion": "compute.cairn.dev/v1alpha1",
@@ -70,36 +74,24 @@ class Cloud:
         self.apply(body)
         self.kubectl("wait", "--for=condition=Ready", f"project/{name}", "--timeout=30s")
 
-    def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
-        """The object, or None."""
-        where = ["-n", namespace] if namespace else []
-        try:
-            body: dict[str, Any] = json.loads(self.kubectl("get", kind, name, *where, "-o", "json"))
-        except KubectlFailed as error:
-            if "NotFound" in str(error):
-                return None
-            raise
-        return body
-
-    def list(self, kind: str, namespace: str = "") -> list[dict[str, Any]]:
-        """The objects of a namespace, or of all."""
-        where = ["-n", namespace] if namespace else ["-A"]
-        items: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, *where, "-o", "json"))["items"]
-        return items
-
     def wait(self, what: str, condition: Callable[[], Any], seconds: float = 30.0) -> Any:
         """Until `condition()` is true; its value. Fails with `what` and the end of the logs."""
         return until(what, condition, seconds, self.tails)
 
-    def wait_phase(self, name: str, namespace: str, phase: str, seconds: float = 30.0) -> dict[str, Any]:
+    def wait_phase(self, name: str, namespace: str, phase: str, seconds: float = 30.0) -> Body:
         """Until the Instance shows `phase`."""
 
-        def look() -> dict[str, Any] | None:
-            body = self.get("instance", name, namespace)
+        def look() -> Body | None:
+            body = self.api.get(Instance, name, namespace)
             return body if body and body.get("status", {}).get("phase") == phase else None
 
-        result: dict[str, Any] = self.wait(f"{namespace}/{name} {phase}", look, seconds)
+        result: Body = self.wait(f"{namespace}/{name} {phase}", look, seconds)
         return result
+
+    def wait_account(self, node: str) -> None:
+        """Until the agent of a node that has been enrolled may speak to the API server."""
+        namespace = node_namespace(node)
+        self.wait(f"account of {node}", lambda: self.api.has_account(namespace, AGENT_ACCOUNT))
 
     def tails(self) -> str:
         """The end of every process' log."""
@@ -146,8 +138,7 @@ def running_cloud(
         stack.enrol(names)
         cloud = Cloud(stack, group)
         for name in names:
-            account = ["serviceaccount", "cairn-agent", f"cairn-node-{name}"]
-            cloud.wait(f"account of {name}", lambda account=account: cloud.get(*account))
+            cloud.wait_account(name)
         own = {"agent__driver": "fake", **settings.get("agent", {})}
         for start in range(0, nodes, nodes_per_agent):
             served = names[start : start + nodes_per_agent]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from cairn_crds import ComputeNode
 from cairn_local.control_plane.running import RunningControlPlane
 from support.openstack_cloud import ADMIN_PASSWORD, FAST, OpenStackCloud, running_openstack
 from support.openstack_identity import REGION
@@ -96,7 +97,7 @@ def _sections(cloud: OpenStackCloud, directory: Path) -> dict[str, dict[str, obj
             "fixed_network_name": "blue",
             "min_microversion": "2.1",
             "max_microversion": "latest",
-            "min_compute_nodes": len(cloud.cloud.list("computenodes")),
+            "min_compute_nodes": len(cloud.cloud.api.list(ComputeNode)),
             "build_timeout": 60,
             "hypervisor_type": "fake",
         },

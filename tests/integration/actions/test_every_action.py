@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from cairn_crds import Image, Instance, Snapshot
 from integration.actions.conftest import RECLAIM_SECONDS
 from integration.actions.world import Actor
 from support.openstack_cloud import OpenStackCloud
@@ -121,7 +122,7 @@ def test_backups_rotate(ann: Actor, openstack: OpenStackCloud) -> None:
     ann.wait("the first to go", lambda: ann.call("GET", f"//image/v2/images/{made[0]}").status == 404)
     for image_id in made[1:]:
         assert ann.until_image(image_id)["backup_type"] == "daily"
-    ids = {body["spec"].get("id") for body in openstack.cloud.list("images")}
+    ids = {body["spec"].get("id") for body in openstack.cloud.api.list(Image)}
     assert made[0] not in ids, "its resource goes, too"
     assert set(made[1:]) <= ids
     for image_id in made[1:]:
@@ -142,7 +143,7 @@ def test_shelve_offload_and_unshelve(ann: Actor, openstack: OpenStackCloud) -> N
     assert shown["addresses"] == addresses
     gone = f"//image/v2/images/{images[0]['id']}"
     ann.wait("the image to go", lambda: ann.call("GET", gone).status == 404)
-    assert images[0]["id"] not in {body["spec"].get("id") for body in openstack.cloud.list("images")}
+    assert images[0]["id"] not in {body["spec"].get("id") for body in openstack.cloud.api.list(Image)}
 
 
 def test_a_shelved_server_takes_its_image_with_it(ann: Actor) -> None:
@@ -216,7 +217,7 @@ def snapshot(openstack: OpenStackCloud, namespace: str, name: str, **spec: objec
 
 
 def resource_of(openstack: OpenStackCloud, server_id: str) -> tuple[str, str]:
-    for body in openstack.cloud.list("instances"):
+    for body in openstack.cloud.api.list(Instance):
         if body["status"].get("instanceId") == server_id:
             return body["metadata"]["namespace"], body["metadata"]["name"]
     raise AssertionError(server_id)
@@ -229,7 +230,7 @@ def test_a_snapshot_resource_makes_an_image(ann: Actor, openstack: OpenStackClou
     snapshot(openstack, namespace, name, instance=instance, imageName="from-kubectl", metadata={"who": "me"})
 
     def phase(wanted: str, which: str = name) -> dict[str, object] | None:
-        body = openstack.cloud.get("snapshot", which, namespace) or {}
+        body = openstack.cloud.api.get(Snapshot, which, namespace) or {}
         return body if body.get("status", {}).get("phase") == wanted else None
 
     body = ann.wait("Completed", lambda: phase("Completed"))
@@ -237,7 +238,7 @@ def test_a_snapshot_resource_makes_an_image(ann: Actor, openstack: OpenStackClou
     assert status["imageId"] == body["metadata"]["uid"]
     image = ann.until_image(status["imageId"])
     assert (image["name"], image["who"], image["size"]) == ("from-kubectl", "me", status["sizeBytes"])
-    assert openstack.cloud.get("image", status["image"]) is not None
+    assert openstack.cloud.api.get(Image, status["image"]) is not None
     ann.until(server_id, "ACTIVE")
     assert ann.action(server_id)["request_id"] == f"req-{body['metadata']['uid']}"
 
@@ -249,6 +250,6 @@ def test_a_snapshot_resource_makes_an_image(ann: Actor, openstack: OpenStackClou
     snapshot(openstack, namespace, f"{name}-ill", instance=instance)
     refused = ann.wait("refused", lambda: phase("Failed", f"{name}-ill"))
     assert "while it is in vm_state rescued" in refused["status"]["message"]
-    ann.wait("the oldest to go", lambda: openstack.cloud.get("snapshot", name, namespace) is None)
+    ann.wait("the oldest to go", lambda: openstack.cloud.api.get(Snapshot, name, namespace) is None)
     assert ann.until_image(status["imageId"])
     ann.call("DELETE", f"//image/v2/images/{status['imageId']}")

@@ -16,8 +16,8 @@ from cairn_crds.guest import node_namespace
 from cairn_database import Database, InstanceRecord, audit, instances, tables
 from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.process import ChildProcess
-from integration.cloud.api import Api, Body
 from integration.cloud.portal import Portal
+from support.api import Body
 from support.cloud import Cloud
 from support.waiting import until
 
@@ -36,7 +36,7 @@ class Cairn:
         self.portal = portal
         self.machines = machines
         self.kubectl = plane.kubectl
-        self.api = Api(plane.kubeconfig)
+        self.api = cloud.api
         self.db = Database(cloud.stack.database_url)
         portal.call(self.db.open())
 

@@ -65,13 +65,7 @@ def start_agents(cairn: Cairn, nodes: tuple[str, ...], served: list[str]) -> Non
     stack.enrol(nodes)
     cairn.cloud.apply(*yaml.safe_load_all(CATALOG))
     for node in nodes:
-        path = f"/api/v1/namespaces/cairn-node-{node}/serviceaccounts"
-        cairn.wait(
-            f"account of {node}",
-            lambda path=path: any(  # type: ignore[misc]
-                item["metadata"]["name"] == "cairn-agent" for item in cairn.api.request("GET", path)["items"]
-            ),
-        )
+        cairn.cloud.wait_account(node)
     for node in served:
         own = {**AGENT, "fake__directory": cairn.machines / node}
         cairn.cloud.processes.add(stack.agent([node], f"agent-{node}", **own), start=False)

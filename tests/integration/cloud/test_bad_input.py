@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cairn_crds import Flavor, Image, Instance, KeyPair, Network, Project, ServerGroup
-from integration.cloud.api import Body, Refused
 from integration.cloud.cairn import Cairn, Tenant, condition
 from integration.cloud.catalog import Catalog
+from support.api import Body, Refused
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0zQqCAu3sGZTNn7XyUfrqMLUGFgdHvM0Wr8MxOAmE1 somebody@somewhere"
 OTHER_SHA = "1" * 64

@@ -8,8 +8,8 @@ import pytest
 
 from cairn_crds import ComputeNode, Migration
 from cairn_database import nodes
-from integration.cloud.api import Body
 from integration.cloud.cairn import Cairn, Tenant, condition
+from support.api import Body
 
 
 @pytest.fixture(autouse=True)

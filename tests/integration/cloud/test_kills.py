@@ -16,9 +16,9 @@ from cairn_crds.base import INSTANCE_FINALIZER
 from cairn_crds.guest import node_namespace
 from cairn_database import TaskState, addresses, removal
 from cairn_database.addresses import InterfaceWant
-from integration.cloud.api import Body
 from integration.cloud.cairn import Cairn, Tenant
 from integration.cloud.laboratory import Laboratory
+from support.api import Body
 
 ZONE = "frail"
 AGENT = f"agent-{ZONE}"

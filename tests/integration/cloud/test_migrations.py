@@ -12,8 +12,8 @@ import pytest
 from cairn_crds import ComputeNode, Migration
 from cairn_database import VmState, moving, nodes
 from cairn_database.asking import Asked
-from integration.cloud.api import Body
 from integration.cloud.cairn import Cairn, Tenant, condition
+from support.api import Body
 
 
 def create(cairn: Cairn, tenant: Tenant, name: str = "move", **spec: Any) -> None:

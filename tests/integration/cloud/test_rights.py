@@ -9,8 +9,8 @@ import pytest
 from cairn_crds import ComputeNode, Flavor, Guest, Instance, KeyPair, Migration, Network, Project
 from cairn_crds.guest import node_namespace
 from cairn_runtime.peers import ENDPOINTS_NAMESPACE, SECRETS, secret_path
-from integration.cloud.api import MERGE_PATCH, Api, Refused
 from integration.cloud.cairn import Cairn, Tenant
+from support.api import MERGE_PATCH, Api, Refused
 
 SYSTEM = "cairn-system"
 

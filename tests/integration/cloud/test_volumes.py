@@ -16,9 +16,9 @@ from cairn_database import NewInstance, VmState, instances
 from cairn_database.asking import Asked
 from cairn_database.volumes import store, swapping
 from cairn_database.volumes.wants import NewVolume, VolumeWant
-from integration.cloud.api import Body
 from integration.cloud.cairn import Cairn, Tenant, condition
 from integration.cloud.laboratory import Laboratory
+from support.api import Body
 
 
 class Disks:

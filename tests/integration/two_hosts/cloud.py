@@ -102,7 +102,7 @@ def two_host_cloud(
         cairn.start("conductor", "scheduler")
         stack.enrol(NODES)
         for node, room in zip(NODES, hosts.rooms, strict=True):
-            cairn.wait(f"account of {node}", lambda node=node: _account(cairn, node))
+            cairn.cloud.wait_account(node)
             processes.add(_agent(stack, node, room, hosts.directory, directory), start=False)
             cairn.start(f"agent-{node}")
         for kind, body in ((Flavor, FLAVOR), (Network, NETWORK), (Image, _image(image))):
@@ -113,10 +113,6 @@ def two_host_cloud(
             )
         yield TwoHosts(cairn, hosts, directory)
         cairn.close()
-
-
-def _account(cairn: Cairn, node: str) -> Any:
-    return cairn.cloud.get("serviceaccount", "cairn-agent", f"cairn-node-{node}")
 
 
 def _image(image: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cairn_crds import GROUP, KINDS
+from cairn_crds import GROUP, KINDS, Guest, Instance
 from cairn_local.control_plane.running import RunningControlPlane
 from cairn_local.install import install_manifests
 from cairn_local.stack import CRDS, RBAC
@@ -91,7 +91,7 @@ def test_cairn_goes_and_comes_back_and_the_guests_run_on(
     assert uninstall(command) == REFUSED
     assert f"1 on {NODE}" in capsys.readouterr().out.replace("2 on", "1 on")
     assert not kept.exists()
-    assert cloud.get("instance", "web", PROJECT), "nothing was done"
+    assert cloud.api.get(Instance, "web", PROJECT), "nothing was done"
 
     # Somebody else's finalizer holds an Instance: it stops half-way, and says at what.
     finalizers = [*before["web"]["metadata"]["finalizers"], HELD]
@@ -117,7 +117,7 @@ def test_cairn_goes_and_comes_back_and_the_guests_run_on(
             assert found["status"][field] == before[name]["status"][field]
         assert found["spec"] == before[name]["spec"]
     cloud.wait(
-        "the Guests", lambda: {guest["status"].get("phase") for guest in cloud.list("guests")} == {"Ready"}
+        "the Guests", lambda: {guest["status"].get("phase") for guest in cloud.api.list(Guest)} == {"Ready"}
     )
     assert fingerprints(machines) == running, "nor was one now"
     # They are Cairn's again: what is asked for happens.
@@ -141,9 +141,7 @@ def come_back(cloud: Cloud, kept: Path) -> None:
     cloud.processes["scheduler-0"].spec = stack.scheduler("scheduler-0")
     for name in ("conductor-0", "scheduler-0"):
         cloud.processes[name].start()
-    cloud.wait(
-        "the agent's account", lambda: cloud.get("serviceaccount", "cairn-agent", f"cairn-node-{NODE}")
-    )
+    cloud.wait_account(NODE)
     agent = cloud.processes["agent-0"]
     environment = agent.spec.env
     agent.spec = stack.agent([NODE], "agent-0")

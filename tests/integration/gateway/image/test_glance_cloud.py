@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from cairn_crds import Instance
 from cairn_local.control_plane.running import RunningControlPlane
 from support.cloud import Cloud, running_cloud
 from support.openstack_cloud import FAST
@@ -162,7 +163,7 @@ def play(ann: Client, base: str, project_id: str) -> None:
 
     instance = next(
         body["metadata"]
-        for body in ann.cloud.list("instances.compute.cairn.dev")
+        for body in ann.cloud.api.list(Instance)
         if body["status"].get("instanceId") == server_id
     )
     ann.cloud.apply(

@@ -86,6 +86,11 @@ class Api:
         items: list[Body] = self.request("GET", kind.kind_info.path(namespace))["items"]
         return items
 
+    def has_account(self, namespace: str, name: str) -> bool:
+        """Whether there is that service account."""
+        items = self.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts")["items"]
+        return any(item["metadata"]["name"] == name for item in items)
+
     def create(self, kind: type[Resource], body: Body) -> Body:
         """Make an object; `apiVersion` and `kind` are added."""
         whole = {"apiVersion": "compute.cairn.dev/v1alpha1", "kind": kind.kind_info.kind, **body}
