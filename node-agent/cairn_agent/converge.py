@@ -89,6 +89,11 @@ class Refuse:
 
 
 @dataclass(frozen=True)
+class Clear:
+    """An earlier claim has left a machine here, which is to be made anew, or to arrive: that goes first."""
+
+
+@dataclass(frozen=True)
 class Spawn:
     """Make the machine, or what is missing of it."""
 
@@ -120,7 +125,7 @@ class Report:
     """The spec has been reached once: from here on the hypervisor is right."""
 
 
-Decision = Remove | Wait | Missing | Refuse | Operate | Spawn | Enforce | TakeIn | Swap | Report
+Decision = Remove | Wait | Missing | Refuse | Clear | Operate | Spawn | Enforce | TakeIn | Swap | Report
 
 
 def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = None) -> Decision:
@@ -130,6 +135,8 @@ def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = Non
         return Remove()
     if machine is not None and machine.fencing_epoch > spec.fencing_epoch:
         return Refuse()
+    if machine is not None and _is_left_over(guest, machine):
+        return Clear()
     fault = status.fault
     if fault is not None and fault.permanent and fault.spec_generation == guest.metadata.generation:
         return Wait()
@@ -142,6 +149,13 @@ def decide(guest: Guest, machine: MachineState | None, boot_id: str | None = Non
     if machine is None or not machine.complete:
         return Spawn()
     return _decide_power(guest, machine, boot_id)
+
+
+def _is_left_over(guest: Guest, machine: MachineState) -> bool:
+    """Whether the machine was here before the claim that this Guest stands for, which is to bring it here.
+    What that makes, or what arrives by it, has its epoch."""
+    is_to_come = not guest.spec.launched and guest.status.spec_generation == 0
+    return is_to_come and machine.fencing_epoch < guest.spec.fencing_epoch
 
 
 def _decide_operation(guest: Guest, machine: MachineState | None) -> Decision | None:

@@ -20,6 +20,7 @@ import structlog
 from cairn_agent import swaps
 from cairn_agent.converge import (
     Call,
+    Clear,
     Decision,
     Enforce,
     Missing,
@@ -128,7 +129,7 @@ class GuestReconciler:
                 await self._do(step, guest, machine, node)
 
     async def _do(self, step: Decision, guest: Guest, machine: MachineState | None, node: str) -> None:
-        makes = isinstance(step, Spawn) or (machine is None and isinstance(step, Operate))
+        makes = isinstance(step, Clear | Spawn) or (machine is None and isinstance(step, Operate))
         if makes and not await is_current(self._kubernetes, self._guests, guest):
             return
         match step:
@@ -140,6 +141,11 @@ class GuestReconciler:
                 await self._report(guest, phase=GuestPhase.MISSING, power_state=PowerState.NO_STATE)
             case Refuse():
                 log.error("guest.stale_epoch", epoch=guest.spec.fencing_epoch)
+            case Clear():
+                log.warning("guest.left_over", epoch=machine.fencing_epoch if machine else None)
+                with timed("destroy"):
+                    await self._driver.destroy(node, guest.instance_id)
+                await self._converge(guest, node)
             case Operate():
                 await self._operate(guest, node)
             case Spawn():

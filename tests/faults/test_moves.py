@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cairn_crds import ComputeNode, Instance
+from cairn_crds import ComputeNode, Guest, Instance
+from cairn_crds.guest import node_namespace
 from cairn_database import DatabaseError, InstanceRecord, TaskState, VmState, instances, moving
 from faults.actors import Play
 from faults.operations_moving import MOVING
@@ -141,6 +142,32 @@ def test_a_move_goes_on_where_a_killed_conductor_has_left_it(
         assert not order.times, "it was killed"
         assert row.vm_state not in (VmState.ERROR, VmState.BUILDING), row.fault_message
         assert row.task_state is not TaskState.DELETING
+
+    scene(act, shape=SMALL)
+
+
+def test_a_migration_is_confirmed_once_the_old_host_has_nothing_any_more() -> None:
+    """An administrator deletes the Guest there before the host is told: that is not its answer."""
+
+    async def act(world: World) -> None:
+        play = Play(world, random.Random(1))
+        await boot(world, "one")
+        source = (await the_row(world)).host
+        assert source is not None
+        await MOVING["migrate"].act(play)
+        row = await until_idle(world)
+        assert (row.vm_state, row.host == source) == (VmState.RESIZED, False)
+        conductors = world.alive("conductor")
+        for process in conductors:
+            world.pause(process)
+        await moving.confirm_resize(world.db, row.id, play.asked())
+        world.remove(Guest, row.id, node_namespace(source))
+        await asyncio.sleep(1.0)
+        for process in conductors:
+            world.resume(process)
+        row = await until_idle(world)
+        assert row.vm_state is VmState.ACTIVE
+        assert world.hosts[source].machine(row.id) is None
 
     scene(act, shape=SMALL)
 

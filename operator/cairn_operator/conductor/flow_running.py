@@ -24,8 +24,8 @@ from cairn_database.legality import HostNotUp
 from cairn_database.records import MoveKind
 from cairn_database.steps import Step
 from cairn_operator.conductor import images, metrics
-from cairn_operator.conductor.flows import FLOWS, REMOVE, Situation
-from cairn_operator.conductor.guests import has_elsewhere, keep_guests, remove_guest
+from cairn_operator.conductor.flows import FLOWS, REMOVE, Demand, Situation
+from cairn_operator.conductor.guests import has_elsewhere, keep_guests, remove_guest, remove_other
 from cairn_operator.conductor.scope import Scope
 from cairn_operator.conductor.story import story_of
 from cairn_runtime.kubernetes import KubernetesError
@@ -66,12 +66,11 @@ async def run_flow(scope: Scope) -> bool:
         decided = flow(situation)
         if decided is None:
             return True
-        if decided is REMOVE:
-            is_removed = await remove_guest(scope)
+        if isinstance(decided, Demand):
+            is_removed = await (remove_guest if decided is REMOVE else remove_other)(scope)
             if not is_removed:
                 return True
             continue
-        assert isinstance(decided, Step)  # noqa: S101 - there is nothing else
         await _take(scope, record, decided)
         is_removed = False
         await keep_guests(scope)
@@ -94,8 +93,6 @@ def _situation(scope: Scope, record: InstanceRecord, *, is_removed: bool) -> Sit
     env = scope.env
     other_host = record.other_host
     other = scope.guest_on(other_host) if other_host else None
-    if other_host and record.task_state is TaskState.RESIZE_CONFIRMING and env.is_forced_down(other_host):
-        other = None  # it cannot answer; should it come back, it finds its Guest absent
     return Situation(
         record=record,
         own=scope.guest,

@@ -144,26 +144,37 @@ def as_recorded(wanted: Guest, record: InstanceRecord) -> Guest:
 
 
 async def remove_guest(scope: Scope) -> bool:
-    """True once nothing of the machine is left on its host.
+    """True once nothing of the machine is left on its host."""
+    return scope.record is None or await _remove_from(scope, scope.record)
+
+
+async def remove_other(scope: Scope) -> bool:
+    """True once nothing of the machine is left on the other end of its move."""
+    record = scope.record
+    return record is None or await _remove_from(scope, replace(record, host=record.other_host))
+
+
+async def _remove_from(scope: Scope, record: InstanceRecord) -> bool:
+    """True once nothing of the machine is left on the host of `record`, a row or a view of one.
 
     The host is told by `absent`; it deletes the Guest when the machine and its disks are gone. A Guest
     that went without being seen to go is made once more, as absent: only the host knows what it has.
     """
-    record, key = scope.record, scope.guest_key
-    if record is None or key is None or record.host is None:
+    if record.host is None:
         return True
-    guest = scope.guest
+    key = (node_namespace(record.host), record.id)
+    guest = scope.guest_on(record.host)
     if guest is not None and guest.spec.absent:
-        scope.env.removing[record.id] = record.fencing_epoch
+        scope.env.removing[key] = record.fencing_epoch
         # A host that is down for good (the admin says so) cannot answer. Should it come back, it finds its
         # Guest absent and removes the machine then.
         return scope.env.is_forced_down(record.host) or _is_fenced(scope, record)
     if guest is None:
-        was_told = scope.env.removing.get(record.id) == record.fencing_epoch
+        was_told = scope.env.removing.get(key) == record.fencing_epoch
         if was_told and scope.env.guests.saw_deletion(key):
-            del scope.env.removing[record.id]
+            del scope.env.removing[key]
             return True
-        if not record.interfaces and record.request["networks"]:
+        if record.launched_at is None and not record.interfaces and record.request["networks"]:
             return True  # claimed, but the host was never told
     try:
         await _write_guest(scope, record, absent=True)
@@ -172,7 +183,7 @@ async def remove_guest(scope: Scope) -> bool:
             return True  # the host's namespace is gone, and with it the host
         scope.env.guests.remove(guest.to_api())  # deleted by somebody else: it is made anew at the next look
         return False
-    scope.env.removing[record.id] = record.fencing_epoch
+    scope.env.removing[key] = record.fencing_epoch
     return False
 
 

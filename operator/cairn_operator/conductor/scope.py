@@ -71,9 +71,9 @@ class Environment:
     """What was last recorded of live migrations under way, by instance id."""
     after_run: Callable[[Key, InstanceRecord | None], None] = lambda _key, _record: None
     """Told of every instance that has been looked at."""
-    removing: dict[str, int] = field(default_factory=dict)
-    """The claims (fencing epochs) whose host has been told to remove the machine, by instance id: only for
-    these does a Guest that goes mean that the machine has gone."""
+    removing: dict[Key, int] = field(default_factory=dict)
+    """The claims (fencing epochs) in which hosts have been told to remove machines, by Guest: only for these
+    does a Guest that goes mean that the machine has gone."""
     freed: int = 0
     """How many instances have been seen to go: then there may be quota and addresses again."""
     answering: Key | None = None

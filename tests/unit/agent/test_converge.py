@@ -8,6 +8,7 @@ import pytest
 
 from cairn_agent.converge import (
     Call,
+    Clear,
     Decision,
     Enforce,
     Missing,
@@ -181,6 +182,20 @@ def test_a_machine_of_a_newer_claim_is_left_alone() -> None:
     assert decide(guest(**READY), machine(epoch=4)) == Refuse()
     assert decide(guest(), machine(epoch=4)) == Refuse()
     assert decide(guest(**READY), machine(epoch=2)) == Report()
+
+
+@pytest.mark.parametrize("there", [machine(P.SHUTDOWN, epoch=2), machine(epoch=2, complete=False)])
+def test_what_an_earlier_claim_has_left_goes_before_a_machine_comes_here(there: MachineState) -> None:
+    assert decide(guest(), there) == Clear()
+    for kind in ("FetchDisks", "PrepareIncoming"):
+        assert decide(operating(kind, None, phase="Spawning", specGeneration=0), there) == Clear()
+    assert decide(guest(spec={"absent": True}), there) == Remove()
+
+
+def test_a_machine_that_was_here_when_the_claim_became_newer_stays() -> None:
+    """Resized here, say, or not gone after all: its Guest has been reached, or was made anew."""
+    assert decide(guest(2, **READY), machine(epoch=2)) == Enforce(reboot=False)
+    assert decide(guest(spec={"launched": True}), machine(epoch=2)) == TakeIn()
 
 
 @pytest.mark.parametrize(

@@ -236,3 +236,21 @@ async def test_a_machine_that_changes_after_the_host_gave_up_is_reported(bench: 
     bench.driver.crash(ID)
     await bench.look()
     assert bench.api.status["powerState"] == "Crashed"
+
+
+@pytest.mark.parametrize("operation", [None, {"id": ID, "kind": "PrepareIncoming"}])
+async def test_what_an_earlier_claim_has_left_goes_before_a_machine_comes_here(
+    bench: Bench, operation: dict[str, str] | None
+) -> None:
+    """Its Guest was deleted by somebody, and nobody had it removed: it does not run in place of the new one."""
+    bench.api.apply()
+    await bench.look()
+    bench.api.finish_delete()
+    bench.api.apply(fencingEpoch=3, image={"name": "new", "url": "http://images/new", "sha256": "b" * 64})
+    if operation:
+        bench.api.apply(operation=operation)
+    await bench.look()
+    machine = await bench.driver.get(NODE, ID)
+    assert machine is not None
+    assert (machine.fencing_epoch, machine.complete) == (3, operation is None)
+    assert bench.api.status["phase"] == ("Prepared" if operation else "Ready")

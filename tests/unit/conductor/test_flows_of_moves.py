@@ -10,7 +10,7 @@ from cairn_crds.guest_operation import OperationKind
 from cairn_database import TaskState, VmState
 from cairn_database.records import MoveKind, Operation
 from cairn_database.steps import Holding, Step
-from cairn_operator.conductor.flows import REMOVE
+from cairn_operator.conductor.flows import REMOVE, REMOVE_OTHER
 from cairn_operator.conductor.guest_spec import build_spec, guests_of
 from unit.conductor.tales import LARGE, MOVE, SMALL, Tale, moving
 
@@ -43,8 +43,9 @@ def test_a_resize_to_another_host_from_beginning_to_confirmation() -> None:
 
     tale.row = replace(tale.row, task_state=T.RESIZE_CONFIRMING)
     assert tale.told() == {"h2": ("Running", None)}, "h1 is to remove what it has"
-    assert tale.next() is None
-    step = tale.host("h1").goes()
+    assert tale.next() is REMOVE_OTHER
+    assert tale.host("h1").next() is REMOVE_OTHER, "that its Guest is gone may be anybody's doing"
+    step = tale.goes(is_removed=True)
     assert (step.vm_state, step.move, step.holding) == (VmState.ACTIVE, None, Holding.DROP_OTHER)
     assert step.migration == "confirmed"
 

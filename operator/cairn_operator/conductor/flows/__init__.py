@@ -1,7 +1,7 @@
 """What comes next in a task that takes several steps: resize, migrate, evacuate, shelve, rebuild, snapshot …
 
 `FLOWS` has a function for each such task: pure, from what is recorded and what the hosts report to the step
-to take (`cairn_database.steps.Step`), to `REMOVE` (the machine must go from its host first), or to None
+to take (`cairn_database.steps.Step`), to a `Demand` (the machine must go from a host first), or to None
 (nothing yet). Whoever reads a flow from top to bottom reads a resize from top to bottom. The shell around is
 `conductor/flow_running.py`.
 """
@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 
 from cairn_database import TaskState
 from cairn_operator.conductor.flows import live, rebuilding, resizing, shelving, staying
-from cairn_operator.conductor.flows.situation import REMOVE, Next, Situation
+from cairn_operator.conductor.flows.situation import REMOVE, REMOVE_OTHER, Demand, Next, Situation
 
-__all__ = ["FLOWS", "REMOVE", "Next", "Situation"]
+__all__ = ["FLOWS", "REMOVE", "REMOVE_OTHER", "Demand", "Next", "Situation"]
 T = TaskState
 
 FLOWS: Mapping[TaskState, Callable[[Situation], Next]] = {

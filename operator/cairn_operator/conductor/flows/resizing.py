@@ -8,7 +8,7 @@ from cairn_crds.guest_operation import OperationKind
 from cairn_database import TaskState, VmState
 from cairn_database.steps import Holding, Step
 from cairn_operator.conductor.flows.endings import break_off, stay
-from cairn_operator.conductor.flows.situation import REMOVE, Next, Situation
+from cairn_operator.conductor.flows.situation import REMOVE, REMOVE_OTHER, Next, Situation
 from cairn_operator.conductor.power import DESIRED
 
 T, K = TaskState, OperationKind
@@ -76,8 +76,8 @@ def confirm(s: Situation) -> Next:
             return Step(task_state=T.RESIZE_CONFIRMING, operation=drop)
         if s.operation is None and not s.overdue:
             return None
-    elif s.other is not None and not s.overdue:
-        return None
+    elif not s.is_removed and not s.overdue:
+        return REMOVE_OTHER
     return Step(
         task_state=None,
         vm_state=s.vm_state if s.vm_state in DESIRED else move.vm_state,

@@ -23,9 +23,11 @@ class Demand(enum.Enum):
 
     REMOVE = enum.auto()
     """Its own host is to have nothing of it any more; asked again then."""
+    REMOVE_OTHER = enum.auto()
+    """So is the other end of its move."""
 
 
-REMOVE = Demand.REMOVE
+REMOVE, REMOVE_OTHER = Demand.REMOVE, Demand.REMOVE_OTHER
 Next = Step | Demand | None
 
 
@@ -41,7 +43,7 @@ class Situation:
     overdue: bool = False
     """The task has used up its time."""
     is_removed: bool = False
-    """What was asked for by REMOVE has been done."""
+    """What was demanded has been done."""
     is_cut_off: bool = False
     """Its own host is down for good: an administrator says so."""
     other_is_down: bool = False
