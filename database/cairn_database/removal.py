@@ -12,8 +12,8 @@ from cairn_database.engine import Database
 from cairn_database.errors import ConcurrentUpdate, InstanceNotFound
 from cairn_database.networking import plugging
 from cairn_database.records import InstanceRecord, TaskState, VmState
-from cairn_database.rows import compare_and_set, find, now, was_released
-from cairn_database.tables import projects, released_resources
+from cairn_database.rows import compare_and_set, find, hold_project, now, release
+from cairn_database.tables import released_resources
 from cairn_database.volumes import attaching
 
 
@@ -62,12 +62,11 @@ async def release_resource(db: Database, resource_uid: str, project: str | None)
 
     def transaction(conn: sa.Connection) -> bool:
         # Whoever registers it holds the project, until the row is there to be seen.
-        conn.execute(sa.select(projects.c.name).where(projects.c.name == project).with_for_update()).all()
+        hold_project(conn, project)
         record = find(conn, resource_uid)
         if record is not None:
             return record.is_deleted
-        if not was_released(conn, resource_uid):
-            conn.execute(sa.insert(released_resources).values(uid=resource_uid, released_at=now()))
+        release(conn, resource_uid)
         return True
 
     return await db.run(transaction)

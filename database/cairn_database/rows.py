@@ -29,7 +29,14 @@ from cairn_database.records import (
     TaskState,
     VmState,
 )
-from cairn_database.tables import LIVE, instance_metadata, instance_tags, instances, released_resources
+from cairn_database.tables import (
+    LIVE,
+    instance_metadata,
+    instance_tags,
+    instances,
+    projects,
+    released_resources,
+)
 
 FIELDS = tuple(field.name for field in fields(InstanceRecord))
 COLUMNS = tuple(instances.c[name] for name in FIELDS)
@@ -77,8 +84,20 @@ next_id = _Ids()
 
 
 def was_released(conn: sa.Connection, resource_uid: str) -> bool:
-    """Whether that resource went without a row, and is to have none (`removal.release_resource`)."""
+    """Whether that resource has gone, and is to have no row any more."""
     return conn.execute(_RELEASED, {"resource": resource_uid}).one_or_none() is not None
+
+
+def release(conn: sa.Connection, resource: str) -> None:
+    """That resource is to have no row from now on: not even from a process that was held up on its way to
+    make one. Whoever makes rows holds the project (`hold_project`) from the look at this to the row."""
+    if not was_released(conn, resource):
+        conn.execute(sa.insert(released_resources).values(uid=resource, released_at=now()))
+
+
+def hold_project(conn: sa.Connection, project: str | None) -> None:
+    """Nobody else registers or releases anything of that project until the transaction ends."""
+    conn.execute(sa.select(projects.c.name).where(projects.c.name == project).with_for_update()).all()
 
 
 def record_of(row: Sequence[Any]) -> InstanceRecord:

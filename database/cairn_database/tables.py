@@ -393,7 +393,8 @@ released_resources = Table(
     Index("ix_released_resources_released_at", "released_at"),
     **OPTIONS,
 )
-"""Instances that were deleted before they had a row, and are not to get one any more."""
+"""Instances that were deleted before they had a row, and Volumes that are deleted: resources that are not to
+get a row any more."""
 
 user_quotas = Table(
     "user_quotas",

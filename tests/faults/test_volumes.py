@@ -12,6 +12,7 @@ from cairn_database.volumes import attaching, store
 from cairn_database.volumes.errors import VolumeGoing
 from cairn_database.volumes.store import VolumeRecord
 from cairn_database.volumes.wants import VolumeWant
+from cairn_operator.conductor.shards import owner
 from faults.actors import Play
 from faults.scenario import boot, scene
 from faults.world.mishaps import Mishap
@@ -20,9 +21,9 @@ from faults.world.world import PROJECT, Shape, World
 SMALL = Shape(hosts=2, conductors=1, schedulers=1)
 
 
-def make(world: World, **spec: str) -> None:
-    """kubectl create: Volume data."""
-    metadata = {"name": "data", "namespace": PROJECT}
+def make(world: World, called: str = "data", **spec: str) -> None:
+    """kubectl create."""
+    metadata = {"name": called, "namespace": PROJECT}
     body = {"apiVersion": API_VERSION, "kind": "Volume", "metadata": metadata}
     world.create({**body, "spec": {"sizeGiB": 1, **spec}})
 
@@ -178,3 +179,36 @@ def test_a_shared_volume_that_is_deleted_before_its_next_host_knows_of_it_leaves
         world.find_host("node-0")
 
     scene(act, shape=SMALL)
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_conductor_that_has_not_heard_of_a_deletion_makes_no_volume_anew(seed: int) -> None:
+    """Its watches are silent as it gets the share of another one, which has let volumes go."""
+
+    async def act(world: World) -> None:
+        names = [f"vol-{number}" for number in range(6)]
+        for called in names:
+            make(world, called, host="node-0")
+        await asyncio.sleep(10.0)
+        for process, watches in world.watches.items():
+            watches.silent = process.startswith("conductor-0")
+        gone = [called for called in names if _owner(called) == "conductor-1"]
+        assert gone
+        for called in gone:
+            world.remove(Volume, called)
+        await world.until(
+            lambda: not any(world.server.body("volumes", PROJECT, called) for called in gone), "they are gone"
+        )
+        for process in world.alive("conductor-1"):
+            world.pause(process)
+        await asyncio.sleep(15.0)
+        for process in world.alive("conductor-1"):
+            world.resume(process)
+        await asyncio.sleep(10.0)
+        assert {body["metadata"]["name"] for body in world.server.bodies("volumes")} == {*names} - {*gone}
+
+    scene(act, seed=seed)
+
+
+def _owner(called: str) -> str | None:
+    return owner(f"volumes/{PROJECT}/{called}", frozenset({"conductor-0", "conductor-1"}))

@@ -17,7 +17,15 @@ from cairn_crds.volume import VolumeBackend, VolumeSpec
 from cairn_database.engine import Database
 from cairn_database.errors import NameTaken
 from cairn_database.records import AttachedVolume, InstanceRecord, Json
-from cairn_database.rows import CHUNK, compare_and_set, load_many, now
+from cairn_database.rows import (
+    CHUNK,
+    compare_and_set,
+    hold_project,
+    load_many,
+    now,
+    release,
+    was_released,
+)
 from cairn_database.volumes.errors import VolumeInUse, VolumeNotFound
 from cairn_database.volumes.tables import volume_attachments, volumes
 from cairn_database.volumes.wants import NewVolume
@@ -73,11 +81,14 @@ class VolumeRecord:
 async def upsert(db: Database, new: NewVolume) -> VolumeRecord:
     """Take a resource in: a new row, or the size and the names that it has now. What has become larger, or
     bootable, since the resource was written stays so. The row of that name is its own from now on. Raises
-    NameTaken for a row that another resource has."""
+    NameTaken for a row that another resource has, VolumeNotFound where it has been deleted meanwhile."""
 
     def transaction(conn: sa.Connection) -> VolumeRecord:
         row = conn.execute(_LOCK_AT, {"in_namespace": new.namespace, "called": new.name}).one_or_none()
         if row is None:
+            hold_project(conn, new.project)
+            if was_released(conn, new.resource_uid or new.id) or was_released(conn, new.id):
+                raise VolumeNotFound(new.id)
             return add(conn, new)
         if row.resource_uid not in (None, new.resource_uid) and row.id != new.id:
             raise NameTaken(new.namespace, new.name, row.id)
@@ -201,15 +212,31 @@ async def begin_delete(db: Database, volume_id: str) -> VolumeRecord | None:
 
 
 async def finish_delete(db: Database, volume_id: str) -> None:
-    """Its file is gone, and so is the row. Raises VolumeInUse."""
+    """Its file is gone, and so is the row, for good. Raises VolumeInUse."""
 
     def transaction(conn: sa.Connection) -> None:
         found = read(conn, [volume_id], for_update=True)
         if found and found[0].instance_ids:
             raise VolumeInUse(volume_id, list(found[0].instance_ids))
         conn.execute(sa.delete(volumes).where(volumes.c.id == volume_id))
+        for record in found:
+            release(conn, record.resource_uid or record.id)
 
     await db.run(transaction)
+
+
+async def release_resource(db: Database, resource_uid: str, project: str | None) -> bool:
+    """A Volume of that project goes without a row, and gets none from now on. False: it has one by now."""
+
+    def transaction(conn: sa.Connection) -> bool:
+        hold_project(conn, project)
+        its = (volumes.c.id == resource_uid) | (volumes.c.resource_uid == resource_uid)
+        if conn.execute(sa.select(volumes.c.id).where(its)).first() is not None:
+            return False
+        release(conn, resource_uid)
+        return True
+
+    return await db.run(transaction)
 
 
 def note_bootable(conn: sa.Connection, volume_id: str) -> None:

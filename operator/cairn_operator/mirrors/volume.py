@@ -18,7 +18,7 @@ from cairn_database import Database, admission, instances, tenants
 from cairn_database.admission import Refusal
 from cairn_database.records import Json
 from cairn_database.volumes import store
-from cairn_database.volumes.errors import VolumeInUse
+from cairn_database.volumes.errors import VolumeInUse, VolumeNotFound
 from cairn_database.volumes.store import VolumeRecord
 from cairn_database.volumes.wants import NewVolume
 from cairn_operator.catalog import Catalog
@@ -69,10 +69,13 @@ class VolumeMirror:
             image=image,
             resource_uid=metadata.uid,
         )
-        record = await store.upsert(context.db, new)
-        if record.deleting:
+        try:
+            record = await store.upsert(context.db, new)
+        except VolumeNotFound:  # this process has not heard of its end
+            record = None
+        if record is None or record.deleting:
             await context.kubernetes.delete(Volume, metadata.name, namespace, uid=metadata.uid)
-            return Mirrored(False, "Deleting", "It goes with the instance that it belonged to.")
+            return Mirrored(False, "Deleting", "It is deleted, or goes with its instance.")
         if record.made_gib == 0 and record.host is not None and ("", record.host) not in self.env.nodes:
             message = f"There is no compute host '{record.host}': make the volume on one that there is."
             return Mirrored(False, "HostNotFound", message)
@@ -83,6 +86,7 @@ class VolumeMirror:
         """The file, then the row. Raises NotGoneYet while an instance has it, or its host is still at it."""
         record = await store.at(context.db, namespace, name)
         if record is None:
+            await _release(context, namespace, name)
             return
         try:
             await store.begin_delete(context.db, record.id)
@@ -213,6 +217,20 @@ class VolumeMirror:
         ready = record.made_gib >= record.size_gib or (record.host is None and record.message is None)
         gone = dict.fromkeys(("usedBy", "host"))
         return Mirrored(ready, reason, message, {**gone, **fields})
+
+
+async def _release(context: MirrorContext, namespace: str, name: str) -> None:
+    """It goes without a row, and whoever was held up on the way to make one makes none. Raises NotGoneYet
+    where it has one by now."""
+    try:
+        metadata = (await context.kubernetes.get(Volume, name, namespace))["metadata"]
+    except NotFound:
+        return
+    if "deletionTimestamp" not in metadata:
+        return  # the next one of that name
+    project = await tenants.project_of_namespace(context.db, namespace)
+    if not await store.release_resource(context.db, metadata["uid"], project.name if project else None):
+        raise NotGoneYet("It has been taken in in this moment.")
 
 
 async def _as_it_is(context: MirrorContext, volume_id: str, namespace: str) -> HostVolume | None:

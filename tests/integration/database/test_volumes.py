@@ -66,6 +66,33 @@ async def attach(db: Database, record: InstanceRecord, volume_id: str, **want: A
     return await attaching.attach(db, record.id, ASKED, VolumeWant(volume_id=volume_id, **want))
 
 
+async def test_a_resource_whose_volume_is_deleted_gets_no_other(db: Database) -> None:
+    """Not even from a conductor that has not heard of the end of it."""
+    await make_cloud(db)
+    resource = wanted()
+    record = await store.upsert(db, resource)
+    await store.begin_delete(db, record.id)
+    await store.finish_delete(db, record.id)
+    with pytest.raises(VolumeNotFound):
+        await store.upsert(db, resource)
+    again = wanted()
+    assert (await store.upsert(db, again)).id == again.id, "the next of that name is another"
+
+
+async def test_a_resource_that_goes_without_a_volume_gets_none(db: Database) -> None:
+    await make_cloud(db)
+    resource = wanted()
+    assert resource.resource_uid
+    assert await store.release_resource(db, resource.resource_uid, "blue")
+    assert await store.release_resource(db, resource.resource_uid, "blue"), "said twice"
+    with pytest.raises(VolumeNotFound):
+        await store.upsert(db, resource)
+    other = wanted()
+    assert other.resource_uid
+    await store.upsert(db, other)
+    assert not await store.release_resource(db, other.resource_uid, "blue"), "it has one"
+
+
 async def settle(db: Database, record: InstanceRecord, failed: str | None = None) -> InstanceRecord:
     changing = [one.volume_id for one in record.volumes if one.change]
     return await attaching.settle(

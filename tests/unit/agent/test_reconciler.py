@@ -242,7 +242,7 @@ async def test_a_machine_that_changes_after_the_host_gave_up_is_reported(bench: 
 async def test_what_an_earlier_claim_has_left_goes_before_a_machine_comes_here(
     bench: Bench, operation: dict[str, str] | None
 ) -> None:
-    """Its Guest was deleted by somebody, and nobody had it removed: it does not run in place of the new one."""
+    """Somebody has deleted its Guest, and nobody had it removed: it does not run in place of the new one."""
     bench.api.apply()
     await bench.look()
     bench.api.finish_delete()
