@@ -169,7 +169,17 @@ class Operations:
         except (WrongPowerState, MachineNotFound) as error:
             # Somebody has shut it down or undefined it meanwhile; nobody would start it while it is to move.
             raise OperationFailed(str(error)) from error
+        except DriverError as error:
+            if error.permanent and await self._has_left(operation):
+                raise DriverError(str(error)) from error  # asked once more, the driver says how it went
+            raise
         return {} if outcome.downtime_ms is None else {"downtimeMs": str(outcome.downtime_ms)}
+
+    async def _has_left(self, operation: MachineOperation) -> bool:
+        """Whether the machine is not whole here any more: then it may run on the other host, whatever the
+        error says."""
+        machine = await self._driver.get(operation.node, operation.instance_id)
+        return machine is not None and not machine.complete
 
     async def _follow(self, key: Key, wanted: GuestOperation, work: Coroutine[Any, Any, Result]) -> Result:
         """Await `work`, with an eye on the Guest."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
-from cairn_agent.drivers.api import MachineState
-from cairn_agent.drivers.api_operations import OperationFailed
+from cairn_agent.drivers.api import DriverError, MachineState, NoSpace
+from cairn_agent.drivers.api_operations import MachineOperation, OperationFailed
 from cairn_agent.transfers import DisksUnavailable
 from cairn_crds.instance import PowerState
 from unit.agent.conftest import ID, NODE, Bench
@@ -211,3 +212,28 @@ async def test_a_machine_that_is_not_there_to_move_ends_its_migration(bench: Ben
     bench.api.apply(operation=operation("LiveMigrate", destination=where))
     await bench.look()
     assert said(bench)["phase"] == "Failed"
+
+
+async def test_a_machine_that_has_left_is_not_made_again_whatever_the_error_says(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await running(bench)
+    migrate = bench.driver.live_migrate
+    guest = bench.guests.get(f"cairn-node-{NODE}", ID)
+    assert guest is not None
+    arrival = MachineOperation("h2", ID, OPERATION, guest.spec)
+    address = await bench.driver.prepare_incoming(arrival, AsyncMock())
+
+    async def answer_lost(*given: Any) -> None:
+        await migrate(*given)
+        raise NoSpace("the disk is full")
+
+    monkeypatch.setattr(bench.driver, "live_migrate", answer_lost)
+    destination = {"host": "h2", "address": address}
+    bench.api.apply(operation=operation("LiveMigrate", destination=destination))
+    with pytest.raises(DriverError, match="the disk is full"):
+        await bench.look()
+    monkeypatch.undo()
+    await bench.look()
+    assert (said(bench)["phase"], bench.api.status["phase"]) == ("Done", "Moved")
+    assert not (await machine(bench)).complete
