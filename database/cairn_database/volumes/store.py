@@ -87,7 +87,7 @@ async def upsert(db: Database, new: NewVolume) -> VolumeRecord:
         row = conn.execute(_LOCK_AT, {"in_namespace": new.namespace, "called": new.name}).one_or_none()
         if row is None:
             hold_project(conn, new.project)
-            if was_released(conn, new.resource_uid or new.id) or was_released(conn, new.id):
+            if any(was_released(conn, uid) for uid in (new.id, new.resource_uid) if uid is not None):
                 raise VolumeNotFound(new.id)
             return add(conn, new)
         if row.resource_uid not in (None, new.resource_uid) and row.id != new.id:
